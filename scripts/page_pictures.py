@@ -32,6 +32,7 @@ from sparkctl.operations.page.view import (
     GpuOnPage,
     GuardOnPage,
     HappenedOnPage,
+    HostOnPage,
     KeyOnPage,
     MemoryHolder,
     MemoryNow,
@@ -40,6 +41,7 @@ from sparkctl.operations.page.view import (
     RoomOnPage,
     RouteOnPage,
     ServiceOnPage,
+    TroubleOnPage,
 )
 
 if TYPE_CHECKING:
@@ -123,6 +125,7 @@ def example() -> BoxView:
                 "auto", "executor", "reasoner", (("context", 7), ("tools-broken", 2), ("asked", 1)), NOW - 21, "context"
             ),
         ),
+        hosts=other_hosts(executor),
         keys=(KeyOnPage("editor", 212, 801_233, 90_120), KeyOnPage("agent", 1044, 5_120_448, 402_001)),
     )
     happened = (
@@ -153,6 +156,20 @@ def example() -> BoxView:
         course=course,
         large_blocks=((2 << 20, 812), (4 << 20, 9021)),
     )
+
+
+def other_hosts(executor: ServiceOnPage) -> tuple[HostOnPage, ...]:
+    """Return a host with an equal service, and one that is switched off."""
+    held = (MemoryHolder("executor", 21 * GIB, 1 * GIB), MemoryHolder("coder", 41 * GIB, 3 * GIB))
+    memory = MemoryNow(
+        "memory", TOTAL, 48 * GIB, 10 * GIB, 9 * GIB, act_bytes=6 * GIB, floor_bytes=4 * GIB, holders=held
+    )
+    coder = ServiceOnPage("coder", "ready", claim_bytes=44 * GIB, held_bytes=41 * GIB, running=0.0, waiting=0.0, kv=0.0)
+    off = TroubleOnPage("nothing answers at its ssh port", "is it switched on?")
+    there = HostOnPage(
+        "spark-b", None, (memory,), (executor._replace(running=2.0, words=""), coder), GuardOnPage(running=True)
+    )
+    return there, HostOnPage("spark-c", off, silent_s=312.0)
 
 
 class _Page(BaseHTTPRequestHandler):

@@ -13,6 +13,8 @@ import shlex
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, quote_plus
 
+from sparkctl.base.lazy import regex
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -29,11 +31,11 @@ _BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180
     map(chr, range(0xE0100, 0xE01F0))
 )
 """Characters that count as letters or marks and of which nothing is seen (Default_Ignorable_Code_Point of Unicode)."""
-_COLOURS: Final = re.compile(r"\x1b\[[\d;]*m")
-_ESCAPE: Final = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)?")  # ECMA-48: CSI, OSC, others
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_SAYS_NOTHING: Final = re.compile(r"(?i:true|false|none|null|auto)")
-_PLAIN: Final = re.compile(r"(?i:true|false|yes|no|on|off|none|null|auto)|[\d.]{1,5}")
+_COLOURS: Final = regex(r"\x1b\[[\d;]*m")
+_ESCAPE: Final = regex(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)?")  # ECMA-48: CSI, OSC, others
+_CONTROL: Final = regex(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_SAYS_NOTHING: Final = regex(r"(?i:true|false|none|null|auto)")
+_PLAIN: Final = regex(r"(?i:true|false|yes|no|on|off|none|null|auto)|[\d.]{1,5}")
 """Values that are no secrets, whatever holds them: to hide them would hide the words of every message."""
 
 
@@ -102,7 +104,7 @@ def _escaped(character: str) -> str:
 
 _WORDS: Final = frozenset({"SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "CREDENTIALS"})
 _MAYBE: Final = frozenset({"AUTH", "AUTHORIZATION", "PASS", "PAT", "SIGNATURE", "SIG", "KEY", "TOKEN"})
-_OF_LIBRARIES: Final = re.compile(
+_OF_LIBRARIES: Final = regex(
     r"(?:VLLM|CUDA|CUBLAS|CUDNN|NCCL|NVIDIA|TORCH|TORCHINDUCTOR|PYTORCH|TRITON|FLASHINFER|OMP|MKL|UCX|GLOO|RAY|HF|"
     r"TRANSFORMERS|TOKENIZERS|PYTHON|LD|NVTE|CUTE|CUTLASS)(?:_\w*)?"
 )
@@ -133,7 +135,7 @@ def _words(name: str) -> list[str]:
 _QUOTED: Final = r"""(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')"""
 _VALUE: Final = rf"""(?:{_QUOTED}|[^\s,;'"{{}}\[\]()]+)"""
 _NAME: Final = r"[A-Za-z][A-Za-z0-9_.-]*"
-_TOKEN: Final = re.compile(
+_TOKEN: Final = regex(
     r"\b(?:hf_(?:(?=[a-z]*[A-Z0-9])[A-Za-z0-9]{8,}|[a-z]{16,})|sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}"
     r"|glpat-[\w-]{16,}|nvapi-[\w-]{16,}|xox[a-z]-[\w-]{10,}|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}"
     r"|(?<!-)eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)"
@@ -141,25 +143,25 @@ _TOKEN: Final = re.compile(
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
 )
 """Tokens of the hub, OpenAI, GitHub, GitLab, NVIDIA, Slack, AWS and Google; JWT; HTTP's headers; keys in PEM."""
-_FLAG: Final = re.compile(
+_FLAG: Final = regex(
     rf"(?P<head>--(?P<name>(?:[a-z0-9]+[-_])*(?:api[-_]key|token|password|secret|passphrase))"
     rf"(?:['\"]?\s*,\s*|['\"]?:?[ \t]+|=))(?P<value>{_VALUE})"
 )
-_ASSIGNED: Final = re.compile(rf"(?<![\w.-])(?P<head>(?P<name>{_NAME})=)(?P<value>{_QUOTED}|[^\s'\"]+)")
-_ASSIGNED_IN_QUOTES: Final = re.compile(rf"(?<=')(?P<head>(?:[\w.-]+:)?(?P<name>{_NAME})=)(?P<value>[^'\n]+)")
-_QUOTED_KEY: Final = re.compile(
+_ASSIGNED: Final = regex(rf"(?<![\w.-])(?P<head>(?P<name>{_NAME})=)(?P<value>{_QUOTED}|[^\s'\"]+)")
+_ASSIGNED_IN_QUOTES: Final = regex(rf"(?<=')(?P<head>(?:[\w.-]+:)?(?P<name>{_NAME})=)(?P<value>[^'\n]+)")
+_QUOTED_KEY: Final = regex(
     rf"(?P<head>(?P<quote>['\"])(?P<name>{_NAME})(?P=quote)\s*:\s*)(?P<value>{_VALUE}|\[[^\]\n]*\])"
 )
-_KEY_OF_YAML: Final = re.compile(rf"(?<![\w.-])['\"]?(?P<name>{_NAME})['\"]?\s*:\s+")
-_VALUE_OF_YAML: Final = re.compile(rf"\[[^\]\n]*\]?|\{{[^}}\n]*\}}?|{_QUOTED}|[^,}}\n]+")
-_SECRETS_OF_YAML: Final = re.compile(r"((?<![\w.-])secrets['\"]?\s*:)(.*)")
-_NO_NAME: Final = re.compile(r"(?<![\w.-])(?![A-Z_][A-Z0-9_]*(?![\w.-]))[\w.+/=-]+")
-_ADDRESS: Final = re.compile(
+_KEY_OF_YAML: Final = regex(rf"(?<![\w.-])['\"]?(?P<name>{_NAME})['\"]?\s*:\s+")
+_VALUE_OF_YAML: Final = regex(rf"\[[^\]\n]*\]?|\{{[^}}\n]*\}}?|{_QUOTED}|[^,}}\n]+")
+_SECRETS_OF_YAML: Final = regex(r"((?<![\w.-])secrets['\"]?\s*:)(.*)")
+_NO_NAME: Final = regex(r"(?<![\w.-])(?![A-Z_][A-Z0-9_]*(?![\w.-]))[\w.+/=-]+")
+_ADDRESS: Final = regex(
     # With a password everything up to the last @ goes: people write the / and @ of a password as they are.
     r"(?P<head>\b[A-Za-z][A-Za-z0-9+.-]{0,20}://)(?!\[)"
     r"(?:[^\s/?#@:'\"]{0,300}:(?!\d*(?:[/?#\s'\"]|$))[^\s'\"]{0,1000}@|(?<!ssh://)[^\s/?#'\"]{0,300}@)"
 )
-_QUERY: Final = re.compile(
+_QUERY: Final = regex(
     r"(?P<head>[?&;](?:[\w-]*(?:token|key|sig|signature|password|passwd|secret|credential|auth|policy)|key-pair-id)=)"
     r"(?P<value>[^&;\s'\"#]+)",
     re.IGNORECASE,

@@ -91,6 +91,7 @@ SECTIONS: Final = {
 
 OVER_SSH: Final = frozenset({
     "up", "down", "restart", "attach", "ps", "status", "logs", "plan", "fits", "render", "measurements", "doctor",
+    "apply", "diff", "history", "rollback",
 })  # fmt: skip
 """The commands that take another host: of the others, parts are this machine's."""
 

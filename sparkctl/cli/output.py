@@ -8,13 +8,12 @@ secret reaches a terminal, a pipe or a file.
 from __future__ import annotations
 
 import os
-import re
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TextIO
 
 from sparkctl.base import shown
-from sparkctl.base.lazy import LazyModule
+from sparkctl.base.lazy import LazyModule, regex
 from sparkctl.base.shown import Boundary
 from sparkctl.base.units import GIB
 from sparkctl.cli import columns
@@ -30,7 +29,7 @@ else:
     terminal = LazyModule("sparkctl.cli.terminal")
 
 _WIDTH: Final = 72
-_QUANTITY: Final = re.compile(r"(-?\d[\d.,]*( [KMGT]?i?B)?)?")
+_QUANTITY: Final = regex(r"(-?\d[\d.,]*( [KMGT]?i?B)?)?")
 
 
 class Output:

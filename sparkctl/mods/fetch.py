@@ -46,14 +46,14 @@ def fetch_missing(
     report: Report,
     secret: Callable[[str], str],
 ) -> list[MountedMod]:
-    """Fetch what is not there, check it and keep it; return what was fetched.
+    """Fetch what is not there, check it and keep it in ``files`` of this machine; return what was fetched.
 
     Raises:
         InputError: a file cannot be had.
         ModError: what came is another file than is pinned; nothing of it is kept.
     """
-    waiting = {mod.source: mod for mod in found if mod.waits}
-    for mod in waiting.values():
+    waiting = {mod.kept: mod for mod in found if mod.kept is not None and mod.waits}
+    for kept, mod in waiting.items():
         content = fetch(fetcher, mod, report, secret)
         md5, sha256 = md5_of(content), hashlib.sha256(content).hexdigest()
         if md5 != mod.md5 or mod.sha256 not in {None, sha256}:
@@ -62,7 +62,7 @@ def fetch_missing(
                 wrong = f"the md5 is as expected, but expected sha256 {mod.sha256}, found {sha256}"
             message = f"mod {mod.mod}: {mod.elsewhere} is another file than is pinned: {wrong} ({_kind(content)})"
             raise ModError(message, hint="nothing of it was kept; has its author changed it?")
-        files.write(mod.source, content, mode=0o444)
+        files.write(kept, content, mode=0o444)
         report.say(f"{mod.mod}: fetched {mod.name} ({units.format_bytes(len(content))}) from {mod.elsewhere}")
     return list(waiting.values())
 

@@ -10,17 +10,17 @@ import re
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, Field, model_validator
 
 from sparkctl.base.declarations import Declaration, Finding, complain, wrong
+from sparkctl.base.lazy import regex
 from sparkctl.mods.checksum import UNPINNED
 from sparkctl.vllm import releases
 
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
-_MODULE: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-_FILE_NAME: Final = re.compile(r"[^/\\\0]+")
+_MODULE: Final = regex(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_FILE_NAME: Final = regex(r"[^/\\\0]+")
 
 
 def _md5(text: str) -> str:
@@ -80,12 +80,8 @@ def _below(text: str) -> str:
 
 
 def _versions(text: str) -> str:
-    try:
-        SpecifierSet(text)
-    except InvalidSpecifier:
-        raise wrong(
-            f"expected versions as PEP 440 has them, found {text!r}", 'such as ">=0.20.2rc1.dev0,<0.21"'
-        ) from None
+    if not releases.is_range(text):
+        raise wrong(f"expected versions as PEP 440 has them, found {text!r}", 'such as ">=0.20.2rc1.dev0,<0.21"')
     return text
 
 

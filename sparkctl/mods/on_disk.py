@@ -131,7 +131,7 @@ def _compared(mod: MountedMod, content: bytes, where: str) -> Checked:
         why += "; with other line ends it would match"
     fix = f"restore it, or accept it: sparkctl mods pin {mod.mod}"
     return Checked(
-        FileState.CHANGED, why=why, fix=f"sparkctl mods fetch {mod.mod}" if mod.original == mod.source else fix
+        FileState.CHANGED, why=why, fix=f"sparkctl mods fetch {mod.mod}" if mod.original == mod.kept else fix
     )
 
 

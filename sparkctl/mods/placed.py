@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from packaging.specifiers import SpecifierSet
-
 from sparkctl.base.errors import InputError
 from sparkctl.mods.checksum import ABSENT, UNPINNED, md5_of
 from sparkctl.mods.manifest import Covered, Elsewhere, Pin
@@ -36,8 +34,8 @@ class MountedMod:
 
     ``original`` is None where the checkpoint that has it is not on this host. ``replaces`` is what the covered file
     may be: md5s, ``absent`` alone, or () where nothing is declared; ``meant`` says it in words. ``root`` is the package
-    root that a module's target lies under, None for a plain path. ``elsewhere`` is where it is fetched from, and
-    ``fetch`` the file's name there.
+    root that a module's target lies under, None for a plain path. ``elsewhere`` is where it is fetched from,
+    ``fetch`` the file's name there, and ``kept`` where this machine keeps it then (None: it is not fetched).
     """
 
     mod: str
@@ -54,6 +52,7 @@ class MountedMod:
     made_for: str | None = None
     elsewhere: Elsewhere | None = None
     fetch: str = ""
+    kept: Path | None = None
 
     @property
     def module(self) -> str | None:
@@ -64,8 +63,7 @@ class MountedMod:
     @property
     def waits(self) -> bool:
         """Whether it has to be fetched and is not there yet."""
-        fetched = self.elsewhere is not None and self.elsewhere.fetched
-        return fetched and self.md5 != UNPINNED and self.original == self.source and not self.source.is_file()
+        return self.kept is not None and self.original == self.kept and not self.kept.is_file()
 
 
 def staged_path(state: Path, md5: str, name: str) -> Path:
@@ -79,7 +77,7 @@ def misfits(name: str, mod: Mod, image: str, vllm: Version) -> list[str]:
     meant, versions = mod.applies_to.image, mod.applies_to.vllm
     if meant is not None and meant != image:
         found.append(f"mod {name} is made for the image {meant}, and the recipe has {image}")
-    if versions is not None and not SpecifierSet(versions).contains(vllm, prereleases=True):
+    if versions is not None and not releases.within(vllm, versions):
         found.append(f"mod {name} is made for vLLM {versions}, and the recipe has {vllm}")
     return found
 
@@ -94,14 +92,15 @@ def mounted(
     mod: Mod,
     pins: Pins | None,
     roots: Callable[[str], str],
-    state: Path,
+    states: tuple[Path, Path],
     originals: Mapping[str, Path | None],
 ) -> list[MountedMod]:
     """Return the files of a mod in their places.
 
     ``originals`` are where each comes from, by its name; ``roots`` gives the folder that a top-level package lies in.
 
-    A pin of the operator's stands above the manifest's checksum. What is fetched is kept where it is mounted from.
+    ``states`` are the state folders of the host that mounts them, and of this machine: the same one where they are one.
+    A pin of the operator's stands above the manifest's checksum. What is fetched is kept by this machine.
     """
     found = []
     for file in mod.files:
@@ -109,10 +108,11 @@ def mounted(
         root = roots(file.module.partition(".")[0]) if file.module is not None else None
         md5 = own.md5 if own is not None else file.md5
         elsewhere = file.source if isinstance(file.source, Elsewhere) else None
-        source = staged_path(state, md5, file.name)
+        source, kept = (staged_path(state, md5, file.name) for state in states)
+        fetched = elsewhere is not None and elsewhere.fetched and md5 != UNPINNED
         original = originals[file.name]
-        if original is None and elsewhere is not None and elsewhere.fetched and md5 != UNPINNED:
-            original = source
+        if original is None and fetched:
+            original = kept
         found.append(
             MountedMod(
                 mod=name,
@@ -129,6 +129,7 @@ def mounted(
                 made_for=mod.applies_to.vllm,
                 elsewhere=elsewhere,
                 fetch=(elsewhere.url or file.wheel_file) if elsewhere is not None and elsewhere.fetched else "",
+                kept=kept if fetched else None,
             )
         )
     return found
@@ -194,8 +195,9 @@ def _of_then(mod: MountedMod, md5: str) -> MountedMod:
     if mod.md5 == md5:
         return mod
     source = mod.source.parent.parent / md5 / mod.source.name
-    fetched = mod.original == mod.source
-    return replace(mod, md5=md5, sha256=None, source=source, original=source if fetched else mod.original)
+    kept = None if mod.kept is None else mod.kept.parent.parent / md5 / mod.kept.name
+    original = kept if mod.original == mod.kept else mod.original
+    return replace(mod, md5=md5, sha256=None, source=source, original=original, kept=kept)
 
 
 def from_record(mods: Sequence[RecordedMod]) -> list[MountedMod]:

@@ -66,7 +66,7 @@ class World:
 
     ``simulated`` is whether its engine is the simulated Spark. ``boundary`` hides secrets from whoever reads; it
     is told every value that is known. ``reach`` is how other hosts are reached, and ``kept_of`` opens the folder of
-    this machine in which the records of another host are.
+    this machine in which the records of another host are. ``on`` is the host that it is the world of, "": this machine.
     """
 
     def __init__(
@@ -87,6 +87,7 @@ class World:
         self.simulated = simulated
         self.reach: Reach = ways.by_ssh
         self.kept_of: Callable[[Path], Store] = ways.kept_of
+        self.on = ""
         self._doors = doors
         self._profile = profile
         self.boundary = Boundary(secrets.known(environ, self._secrets_file, self._secret_names))
@@ -95,9 +96,7 @@ class World:
     @cached_property
     def ports(self) -> Ports:
         """All the doors; the engine's is opened when this is first used."""
-        ports = self._doors.ports()
-        theirs = adopted.kept(ports.files, self.operator.state)
-        return ports._replace(engine=adopted.overlaid(ports.engine, theirs)) if theirs else ports
+        return adopted.known(self._doors.ports(), self.operator.state, self.report)
 
     @property
     def engine(self) -> Engine:
@@ -113,6 +112,11 @@ class World:
     def files(self) -> Files:
         """The files of this machine, which are there also when the engine is not."""
         return self._doors.files()
+
+    @cached_property
+    def own_files(self) -> Files:
+        """The files of the machine that sparkctl runs on, where ``files`` are those of another host."""
+        return (self._doors.own_files or self._doors.files)()
 
     @cached_property
     def clock(self) -> Clock:
@@ -264,11 +268,7 @@ class World:
         return values
 
     def refuse_elsewhere(self) -> None:
-        """Refuse an engine that is not on this host, where memory, models and mods are another's.
-
-        Raises:
-            EngineError: it is elsewhere.
-        """
+        """Refuse an engine that is not on this host (EngineError), where memory, models and mods are another's."""
         deployed.refuse_elsewhere(self.engine)
 
     def deployed(self) -> list[Deployed]:

@@ -13,6 +13,7 @@ from sparkctl.base.bounded import UnreadableError, read_json
 from sparkctl.base.errors import InputError
 from sparkctl.mods import placed
 from sparkctl.operations import differences
+from sparkctl.recipes.hosts import ranks
 from sparkctl.recipes.recipe import Recipe, Speculative
 from sparkctl.recipes.service import url_of
 from sparkctl.recipes.sizing import memory_key
@@ -44,6 +45,8 @@ def located(world: World, loader: Loader, name: str, container: Container, more:
         message = f"{name} was made from the recipe {record.recipe}, which is not there any more"
         hint = f"put it back, or name its folder with --recipes; sparkctl status, logs and down {name} need no recipe"
         raise InputError(message, hint=hint)
+    if record.group is not None:
+        loader.rank = ranks.as_recorded(record.group, dict(container.env), container.settings or {})
     return loader.recorded(replace(record, service=name), more)
 
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from sparkctl.base import document, named_file
 from sparkctl.base.declarations import NAME, Declaration
 from sparkctl.base.errors import InputError, Problem, ProblemsError
+from sparkctl.base.lazy import LazyModule
 from sparkctl.base.real_path import real
 from sparkctl.base.validation import nearest, problems_of, validate
 from sparkctl.recipes import layers, values
 from sparkctl.recipes.minimal import completed as minimal
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.sizing.memory_settings import memory_notes
-from sparkctl.recipes.stack import LoadedStack, Member, Stack, members_of, refuse_unservable
+from sparkctl.recipes.stack_parts.member import Member, refuse_unservable
 from sparkctl.vllm import flags
 
 if TYPE_CHECKING:
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
 
     from sparkctl.base.document import Document, KeyPath
     from sparkctl.base.errors import Place
+    from sparkctl.recipes import stack as stacks
     from sparkctl.recipes.layers import Override
     from sparkctl.vllm.flags import Resolved
+else:
+    stacks = LazyModule("sparkctl.recipes.stack")
 
 PartT = TypeVar("PartT", bound=Declaration)
 
@@ -211,16 +215,13 @@ class Catalog:
         written = layers.with_whole_names(layers.with_overrides(self.extended("recipe", entry, _own), overrides))
         return checked(entry, written, strict=strict, image_version=image_version)
 
-    def stack(self, name: str) -> LoadedStack:
+    def stack(self, name: str) -> stacks.LoadedStack:
         """Return the stack that a name or a file means. Its recipes are not loaded.
 
         Raises:
             InputError: there is no such stack, or something is wrong with it.
         """
-        entry = self.entry("stack", name)
-        source = document.read(entry.path)
-        stack = validate(source, Stack)
-        return LoadedStack(entry.name, entry, stack, source, members_of(entry, stack, source))
+        return stacks.loaded(self.entry("stack", name))
 
     def members(self, name: str) -> tuple[Member, ...]:
         """Return the services that a name on the command line means.
@@ -244,9 +245,9 @@ class Catalog:
     def _of_one_stack(self, name: str) -> Member:
         found = self._of_stacks(name)
         if len(found) > 1:
-            stacks = [member.stack for member in found]
-            which = " or ".join(f"{stack}:{name}" for stack in stacks)
-            raise InputError(f"{name} is a service of the stacks {' and '.join(stacks)}", hint=f"say which: {which}")
+            several = [member.stack for member in found]
+            which = " or ".join(f"{stack}:{name}" for stack in several)
+            raise InputError(f"{name} is a service of the stacks {' and '.join(several)}", hint=f"say which: {which}")
         if not found:
             raise self._absent(_SERVED, name)
         return found[0]

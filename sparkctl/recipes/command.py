@@ -198,7 +198,7 @@ def _speculative(inputs: Inputs) -> dict[str, object]:
     speculative = inputs.recipe.speculative
     if speculative is None:
         return {}
-    given = speculative.model_dump(exclude_none=True, exclude={"path", "facts"})
+    given = {key: value for key, value in speculative if value is not None and key not in {"path", "facts"}}
     if inputs.draft is not None:
         given["model"] = draft_argument(inputs.draft)
     return given

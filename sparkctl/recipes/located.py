@@ -10,7 +10,7 @@ from sparkctl.recipes import layers
 from sparkctl.recipes.host import version
 from sparkctl.recipes.minimal.completed import with_default
 from sparkctl.recipes.service import Source
-from sparkctl.recipes.stack import Member, refuse_unservable, restarted_by_docker
+from sparkctl.recipes.stack_parts.member import Member, refuse_unservable, restarted_by_docker
 from sparkctl.world.labels import LaidOver
 from sparkctl.world.partial_folder import refuse_partial
 

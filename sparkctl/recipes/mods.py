@@ -91,7 +91,7 @@ class Mounter:
         folder = self._catalog.path("mod", name).parent
         pins = pins_of(own, folder)
         originals = {file.name: original(file, own, folder, model.here) for file in mod.files}
-        return placed.mounted(name, mod, pins, roots, self._operator.state, originals)
+        return placed.mounted(name, mod, pins, roots, self._operator.states, originals)
 
     def _root(self, image: str, assumed: str | None, mod: str, package: str) -> str:
         """Return the folder that a package lies in: as the image's Python says, else as the template assumes."""

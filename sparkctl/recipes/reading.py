@@ -24,7 +24,7 @@ from sparkctl.recipes.service import MAX_BYTES, Inputs, Service, Template
 from sparkctl.recipes.sizing import devices, smaller
 from sparkctl.recipes.sizing.estimate import estimate
 from sparkctl.recipes.sizing.memory_key import unseen
-from sparkctl.recipes.stack import Member, unheld_lines
+from sparkctl.recipes.stack_parts.member import Member
 from sparkctl.vllm import image_version
 from sparkctl.world.labels import LaidOver
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sparkctl.mods.images import Images
     from sparkctl.mods.placed import MountedMod
     from sparkctl.recipes import command, mods, template
+    from sparkctl.recipes import stack as stacks
     from sparkctl.recipes.catalog import Catalog
     from sparkctl.recipes.host.operator import Operator
     from sparkctl.recipes.host.side import HostSide
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 else:
     command = LazyModule("sparkctl.recipes.command")
     mods = LazyModule("sparkctl.recipes.mods")
+    stacks = LazyModule("sparkctl.recipes.stack")
     template = LazyModule("sparkctl.recipes.template")
 
 
@@ -102,7 +104,7 @@ class Loader(Locator):
         Raises:
             InputError: something is wrong with the stack itself.
         """
-        return unheld_lines(self._catalog.stack(name), self._profile) if self._catalog.knows_stack(name) else []
+        return stacks.unheld_lines(self._catalog.stack(name), self._profile) if self._catalog.knows_stack(name) else []
 
     def services(self, located: Sequence[Located], *, later: bool = False) -> list[Service]:
         """Return the services of the recipes.

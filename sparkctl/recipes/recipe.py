@@ -132,8 +132,12 @@ class Limits(Declaration):
     )
     sequences: int = Field(4, ge=1, description="max-num-seqs")
     batched_tokens: int = Field(2048, ge=1, description="max-num-batched-tokens")
-    multimodal: Mapping[str, Annotated[int, Field(ge=0)]] | None = Field(
-        None, description="limit-mm-per-prompt: items per prompt by modality"
+    multimodal: (
+        Mapping[str, Annotated[int, Field(ge=0)] | Annotated[Mapping[str, int], AfterValidator(values.items)]] | None
+    ) = Field(
+        None,
+        description="limit-mm-per-prompt: items per prompt by modality, or with their largest size: "
+        "video: {count: 1, num_frames: 16}",
     )
 
     @model_validator(mode="after")
@@ -317,7 +321,7 @@ class Recipe(Declaration, title="sparkctl recipe"):
     @property
     def backends(self) -> dict[str, str]:
         """The kernel backends that are chosen, by what they are for: moe, linear, attention."""
-        return self.backend.model_dump(exclude_none=True)
+        return {name: backend for name, backend in self.backend if backend is not None}
 
     @model_validator(mode="after")
     def _agreement(self) -> Recipe:

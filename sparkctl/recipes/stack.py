@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping  # noqa: TC003  (pydantic reads it at run time)
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field, model_validator
 
-from sparkctl.base import named_file
+from sparkctl.base import document, named_file
 from sparkctl.base.declarations import Declaration, Duration, Finding, Names, Size, Unshown, complain, is_name, wrong
 from sparkctl.base.document import Node
 from sparkctl.base.errors import InputError, Problem
 from sparkctl.base.lazy import LazyModule
 from sparkctl.base.units import format_duration, format_gib
-from sparkctl.base.validation import nearest, shown
+from sparkctl.base.validation import nearest, shown, validate
 from sparkctl.memory.pool import ACT_BYTES, FLOOR_BYTES
 from sparkctl.recipes import layers, values
 from sparkctl.recipes.hosts.placing import Pins, misplaced
 from sparkctl.recipes.layers import Override
-from sparkctl.recipes.stack_gateway import BodyValues, ClientName, StackGateway, StackRoute, clashes, unused_defaults
+from sparkctl.recipes.stack_parts.gateway import (
+    BodyValues,
+    ClientName,
+    StackGateway,
+    StackRoute,
+    clashes,
+    unused_defaults,
+)
+from sparkctl.recipes.stack_parts.member import API_KEY, Member
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -28,16 +36,13 @@ if TYPE_CHECKING:
     from sparkctl.base.errors import Place
     from sparkctl.memory.pool import HostProfile
     from sparkctl.planning.box import order
-    from sparkctl.recipes.catalog import CatalogEntry, LoadedRecipe
+    from sparkctl.recipes.catalog import CatalogEntry
 
 
 else:
     order = LazyModule("sparkctl.planning.box.order")
 
 ON_DEMAND: Final = "on-demand"
-_API_KEY: Final = "VLLM_API_KEY"
-OF_GATEWAY: Final = frozenset({f'secrets+=["{_API_KEY}"]', "serve.own-key=true"})
-"""What a stack with a gateway lays over each service, as ``--set`` takes it: a key of its own."""
 _READINESS: Final = ("always", ON_DEMAND, "manual")
 """How a service starts, the most readily first."""
 _LINES: Final = "reserve > act > floor: admission keeps the first free, the guard ends a service at the others"
@@ -239,51 +244,15 @@ def adjusted(priorities: Collection[int]) -> dict[int, int]:
     return {priority: LEAST_ADJUSTED + round(rank * step) for rank, priority in enumerate(ranks)}
 
 
-_SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
-"""The names that Docker accepts for a container."""
-
-
-def refuse_unservable(name: str) -> None:
-    """Refuse a name that no service can have.
-
-    Raises:
-        InputError: it is a base's, or no container can have it.
-    """
-    if name.startswith("_"):
-        message = f"{name!r} is a base to extend, not a recipe to serve"
-        raise InputError(message, hint="`sparkctl recipes` lists those to serve")
-    if not _SERVICE.fullmatch(name):
-        message = f"{name!r} cannot be the name of a container"
-        raise InputError(message, hint="it is two or more letters, digits, _ . -, beginning with a letter or a digit")
-
-
-class Member(NamedTuple):
-    """A service that is wanted: its name, its recipe, what its stack lays over it, and the name that asked for it.
-
-    ``stack`` is the stack's name, "" for a service of its own; ``place`` is where this names the recipe. ``after`` are
-    the services of the stack that have to be ready before it starts. ``oom_score_adj`` follows from its priority, for a
-    recipe that says none.
-    """
-
-    service: str
-    recipe: str
-    priority: int = 0
-    overrides: tuple[str | Override, ...] = ()
-    asked: str = ""
-    stack: str = ""
-    after: tuple[str, ...] = ()
-    oom_score_adj: int | None = None
-    place: Place | None = None
-
-
 class LoadedStack(NamedTuple):
-    """A stack, checked."""
+    """A stack, checked. ``elsewhere`` are, of the part of one host, the services that other hosts run."""
 
     name: str
     entry: CatalogEntry
     stack: Stack
     document: Document
     members: tuple[Member, ...]
+    elsewhere: Mapping[str, StackService] = MappingProxyType({})
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -313,25 +282,6 @@ class _Begins(NamedTuple):
         return cls(member.service, member.priority, member.after)
 
 
-def restarted_by_docker(member: Member, loaded: LoadedRecipe) -> Problem | None:
-    """Return why a service of a stack may not have a recipe's restart policy, None where it may.
-
-    Two that start the same container fight: 35 starts by ``unless-stopped`` leaked the driver's memory until sshd died
-    (eugr/spark-vllm-docker#257).
-    """
-    policy = loaded.recipe.container.restart
-    if not member.stack or policy == "no":
-        return None
-    written = loaded.document.node(("container", "restart")).place
-    here = member.place is not None and written.file == member.place.file
-    told = "" if here else f" ({written})"
-    message = (
-        f"{member.service}: container.restart is {policy}{told}: Docker would start it again, unplanned and unproved"
-    )
-    hint = "a service of a stack is started again by `restart:` of the stack: write set: {container.restart: no}"
-    return Problem(message, written if here else member.place, hint)
-
-
 def unheld_lines(loaded: LoadedStack, profile: HostProfile) -> list[Problem]:
     """Return what is wrong with a stack's guard lines on a host whose reserve it leaves to the profile.
 
@@ -345,6 +295,17 @@ def unheld_lines(loaded: LoadedStack, profile: HostProfile) -> list[Problem]:
         Problem(f"host.{shown(one.path)}: {one.message}", loaded.document.place(("host", *one.path)), one.hint)
         for one in host.under(reserve, " of the host's profile")
     ]
+
+
+def loaded(entry: CatalogEntry) -> LoadedStack:
+    """Return the stack that a file declares. Its recipes are not loaded.
+
+    Raises:
+        ProblemsError: everything that is wrong with the file.
+    """
+    source = document.read(entry.path)
+    stack = validate(source, Stack)
+    return LoadedStack(entry.name, entry, stack, source, members_of(entry, stack, source))
 
 
 def members_of(entry: CatalogEntry, stack: Stack, source: Document) -> tuple[Member, ...]:
@@ -370,7 +331,7 @@ def _own_key(source: Document) -> tuple[Override, ...]:
     there = source.node(("gateway",))
     if "gateway" not in source.root.children or there.content is None:
         return ()
-    name = Node(_API_KEY, there.key, there.key, _API_KEY)
+    name = Node(API_KEY, there.key, there.key, API_KEY)
     return (
         Override(("secrets",), Node((name,), there.key, there.key), adds=True),
         Override(("serve", "own-key"), Node(content=True, place=there.key, key=there.key, text="true")),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from packaging.version import InvalidVersion, Version
 
 from sparkctl.base.declarations import Finding, wrong
+from sparkctl.base.lazy import regex
 from sparkctl.base.shown import looks_secret
 from sparkctl.vllm.flags import AUTO
 
@@ -41,26 +42,30 @@ OWNED_FLAGS: Final = {
 SECRET_FLAGS: Final = {"api-key": "VLLM_API_KEY", "hf-token": "HF_TOKEN"}
 """Flags that would show a secret in every list of processes, and the variable that does not."""
 
-_SECRETS: Final = re.compile(r"^[ \t]*secrets[ \t]*:(.*(?:\n(?:[ \t-].*)?)*)", re.MULTILINE)
-_SECRETS_IN_LINE: Final = re.compile(r"[{,][ \t\n]*secrets[ \t]*:[ \t\n]*\[([^\]]*)")
-_UPPER: Final = re.compile(r"\b[A-Z_][A-Z0-9_]+\b")
+_SECRETS: Final = regex(r"^[ \t]*secrets[ \t]*:(.*(?:\n(?:[ \t-].*)?)*)", re.MULTILINE)
+_SECRETS_IN_LINE: Final = regex(r"[{,][ \t\n]*secrets[ \t]*:[ \t\n]*\[([^\]]*)")
+_UPPER: Final = regex(r"\b[A-Z_][A-Z0-9_]+\b")
 
 # docs.docker.com/reference/cli/docker/image/tag: a host with a port, lower-case path components, a tag, a digest.
 _COMPONENT: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_IMAGE: Final = re.compile(
+_IMAGE: Final = regex(
     rf"(?:[A-Za-z0-9.-]+(?::\d+)?/)?{_COMPONENT}(?:/{_COMPONENT})*(?::\w[\w.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?",
     re.ASCII,
 )
-_REPOSITORY: Final = re.compile(r"(?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*", re.ASCII)
-_ARGUMENT: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*(?:\.[A-Za-z0-9_+-]+)*")
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SECRET: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
-_GPUS: Final = re.compile(r"all|none|cdi:[^\s,]+|[A-Za-z0-9-]+(?:,[A-Za-z0-9-]+)*")
-_ULIMIT: Final = re.compile(r"-?\d+(?::-?\d+)?")
-_DEVICE: Final = re.compile(r"/[^\s:]+(?::/[^\s:]+)?(?::[rwm]{1,3})?")
-_CAPABILITY: Final = re.compile(r"(?:CAP_)?[A-Z][A-Z_]*")
+_REPOSITORY: Final = regex(r"(?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*", re.ASCII)
+_ARGUMENT: Final = regex(r"[a-z0-9]+(?:-[a-z0-9]+)*(?:\.[A-Za-z0-9_+-]+)*")
+_VARIABLE: Final = regex(r"[A-Za-z_][A-Za-z0-9_]*")
+_SECRET: Final = regex(r"[A-Z_][A-Z0-9_]*")
+_GPUS: Final = regex(r"all|none|cdi:[^\s,]+|[A-Za-z0-9-]+(?:,[A-Za-z0-9-]+)*")
+_ULIMIT: Final = regex(r"-?\d+(?::-?\d+)?")
+_DEVICE: Final = regex(r"/[^\s:]+(?::/[^\s:]+)?(?::[rwm]{1,3})?")
+_CAPABILITY: Final = regex(r"(?:CAP_)?[A-Z][A-Z_]*")
 _MODES: Final = {"", "ro", "rw"}
-_ACCEPTANCE: Final = re.compile(r"overall|position-\d+")
+_SIZES_OF_ITEMS: Final = ("count", "num_frames", "width", "height", "length")
+"""What ``--limit-mm-per-prompt`` says of an input (vLLM 0.32.0 config/multimodal.py, ``DummyOptions``)."""
+_MOST_ITEMS: Final = 999
+"""Its own count, where a map has none (the same place)."""
+_ACCEPTANCE: Final = regex(r"overall|position-\d+")
 
 _OWN_DRAFTS: Final = {"ngram", "ngram_gpu", "suffix"}
 """Methods that draft without a model (vLLM 0.32.0 config/speculative.py)."""
@@ -177,6 +182,21 @@ def ulimit(value: int | str) -> int | str:
     if not _ULIMIT.fullmatch(str(value)):
         raise wrong(f"expected a number or SOFT:HARD, found {value!r}")
     return value
+
+
+def items(value: Mapping[str, int]) -> Mapping[str, int]:
+    """Accept how many items of an input a prompt may have, and how large they may be."""
+    for key, number in value.items():
+        if key not in _SIZES_OF_ITEMS:
+            raise wrong(f"expected {', '.join(_SIZES_OF_ITEMS)}, found {key!r}", "as --limit-mm-per-prompt has them")
+        if number < (key != "count"):
+            raise wrong(f"{key}: expected a number above 0, found {number}")
+    return value
+
+
+def items_of(value: int | Mapping[str, int]) -> int:
+    """Return how many items of a prompt a limit allows: vLLM's own where a map does not say it."""
+    return value if isinstance(value, int) else value.get("count", _MOST_ITEMS)
 
 
 def acceptance(key: str) -> str:

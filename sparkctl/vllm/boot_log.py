@@ -228,6 +228,15 @@ _MOMENTS: Final = {
 """The moments of a start in their order, and what went on until each."""
 
 
+def own_time(line: str) -> float | None:
+    """Return vLLM's own time in a line, in seconds of a leap year; None where it has none."""
+    own = _OWN_TIME.search(line, 0, _HEAD_LENGTH)  # a progress bar may stand before the time
+    try:
+        return datetime.fromisoformat(_LEAP_YEAR.format(*own.groups())).timestamp() if own else None
+    except ValueError:  # a time that is none
+        return None
+
+
 class _Clock:
     """The time of the lines, in seconds: docker's where a line begins with it, else vLLM's own, which has no year."""
 
@@ -249,9 +258,7 @@ class _Clock:
             if line.stamp:
                 self._stamped = True
                 return datetime.fromisoformat(line.stamp).timestamp()
-            # A progress bar may stand before the time.
-            own = None if self._stamped else _OWN_TIME.search(f"{line.head} {line.text}", 0, _HEAD_LENGTH)
-            return datetime.fromisoformat(_LEAP_YEAR.format(*own.groups())).timestamp() if own else None
+            return None if self._stamped else own_time(f"{line.head} {line.text}")
         except ValueError:  # a time that is none
             return None
 

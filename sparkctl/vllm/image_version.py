@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from packaging.version import InvalidVersion, Version
 
+from sparkctl.base.lazy import regex
 from sparkctl.vllm.flags import AUTO
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ ROOTS: Final = tuple(
     )
 )
 """Where images keep packages, beside where a template says so."""
-_WRITTEN: Final = re.compile(r"^(?:__version__ *= *)?version *= *['\"]([^'\"]{1,100})['\"]", re.MULTILINE)
+_WRITTEN: Final = regex(r"^(?:__version__ *= *)?version *= *['\"]([^'\"]{1,100})['\"]", re.MULTILINE)
 _TITLE: Final = "org.opencontainers.image.title"
 _VERSION: Final = "org.opencontainers.image.version"
-_TAG: Final = re.compile(r"v(\d+\.\d+(?:\.\d+)?(?:rc\d+|\.post\d+)?)(?:-.*)?")
+_TAG: Final = regex(r"v(\d+\.\d+(?:\.\d+)?(?:rc\d+|\.post\d+)?)(?:-.*)?")
 _DEVELOPMENT: Final = Version("0.2")
 """A build of which git knew no tag says 0.1.devN, whatever it was built from (setuptools-scm)."""
 

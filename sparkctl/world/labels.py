@@ -14,14 +14,16 @@ Three kinds of what is recorded:
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, NamedTuple
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 
+from sparkctl.base.lazy import regex
+
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Mapping
 
 SCHEMA: Final = 1
@@ -73,11 +75,11 @@ IN_DIGEST: Final = frozenset({LABEL_RECIPE, LABEL_MODS})
 MOST_CHARACTERS: Final = 131072
 """The longest label that is read: no longer word can be given to a program (MAX_ARG_STRLEN of Linux)."""
 
-_SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
-_URL: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9.-]+)?\]):([1-9][0-9]{0,4})")
-_BYTES: Final = re.compile(r"[1-9][0-9]{0,15}")
-_IMAGE_ID: Final = re.compile(r"[A-Za-z0-9:._/@+-]{1,255}")
-_DIGEST: Final = re.compile(r"[0-9a-f]{12}")
+_SERVICE: Final = regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
+_URL: Final = regex(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9.-]+)?\]):([1-9][0-9]{0,4})")
+_BYTES: Final = regex(r"[1-9][0-9]{0,15}")
+_IMAGE_ID: Final = regex(r"[A-Za-z0-9:._/@+-]{1,255}")
+_DIGEST: Final = regex(r"[0-9a-f]{12}")
 _HIGHEST_PORT: Final = 65535
 _MOST_RANKS: Final = 1024
 """More than there are hosts of any group: a bound for what is read."""

@@ -83,7 +83,17 @@ def test_the_documented_keys_of_several_hosts_are_the_printed_ones(tmp_path: Pat
     (row,) = re.findall(r"^\| `plan STACK --json` .*? \| object \| (.*) \|$", PAGE, re.MULTILINE)
     keys = re.findall(r"`(\w+)`", re.sub(r"\[\{(?:[^{}]|\{[^{}]*\})*\}\]", "", row))
     assert list(fleet.run("plan", "fleet", "--json").json) == keys
+    for command, options in (("diff", []), ("apply", ["--dry-run"])):
+        (row,) = re.findall(rf"^\| `{command} STACK --json` of .*? \| object \| (.*) \|$", PAGE, re.MULTILINE)
+        flat = re.sub(r"\[?\{.*?\}\]?|\(.*?\)", "", row)
+        assert list(fleet.run(command, "fleet", *options, "--json").json) == re.findall(r"`(\w+)`", flat)
     assert list(fleet.run("fits", "--all-hosts", "--json").json[0]) == documented("fits --all-hosts")
+    for context in (8192, 4096):
+        fleet.stack(f"a host: one, set: {{limits.context: {context}}}")
+        fleet.run("apply", "fleet").expect(0)
+    back = fleet.run("rollback", "--all-hosts", "--dry-run", "--json").json
+    assert list(back) == documented("rollback --all-hosts")
+    assert list(fleet.run("history", "--all-hosts", "--json").json[0]) == ["host", *documented("history")]
 
 
 def test_the_documented_keys_of_an_upgrade_are_the_printed_ones(tmp_path: Path) -> None:

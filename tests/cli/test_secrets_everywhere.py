@@ -163,6 +163,7 @@ def _of_hosts() -> Iterator[list[str]]:
     """Yield the commands about several hosts; none of them is there."""
     yield ["hosts", "doctor", AUTH]
     yield ["hosts", "check", AUTH, "b"]
+    yield ["hosts", "distribute", AUTH, "--from", AUTH, "--to", AUTH]
     yield ["hosts", "add", "b", f"-o{AUTH}"]
     yield ["hosts", "list", "--json"]
 

@@ -19,6 +19,7 @@ from sparkctl.recipes.exchange.sources import (
     eugr,
     litellm,
     llama_swap,
+    quadlet,
     registry,
     sparkrun,
     systemd,
@@ -46,9 +47,9 @@ def scripts() -> Sequence[bytes]:
 def read_script(data: bytes) -> object:
     """Read a text as a script, a document and a unit, make recipes of it, and write them as YAML."""
     text = data.decode(errors="replace")
-    for name in ("a.sh", "a.md", "a.service"):
+    for name in ("a.sh", "a.md", "a.service", "a.container"):
         material = Material(text, name, {"HOME": "~", "PWD": "/a"}, {"local.env": text})
-        for reader in (commands, systemd):
+        for reader in (commands, systemd, quadlet):
             reader.recognises(material)
             for launch in reader.read(material):
                 made = recipe_of(launch, Choices(frozenset(ALLOWABLE)))

@@ -74,6 +74,19 @@ def test_keys_of_ones_own_are_left_out_at_every_level() -> None:
     assert read.speculative.model_extra == {"prompt_lookup_max": 4}
 
 
+def test_a_limit_of_an_input_may_say_how_large_its_items_are() -> None:
+    rest = WHOLE.replace("limits: {context: 16384}\n", "")
+    limits = "limits: {multimodal: {image: 2, video: {count: 1, num_frames: 16}}}"
+    read = validate(load(rest + limits, "r.yaml"), Recipe)
+    assert read.limits.multimodal == {"image": 2, "video": {"count": 1, "num_frames": 16}}
+    for limit, problem in (
+        ("{frames: 16}", "expected count, num_frames, width, height, length, found 'frames'"),
+        ("{num_frames: 0}", "num_frames: expected a number above 0, found 0"),
+    ):
+        (found,) = told(f"limits: {{multimodal: {{video: {limit}}}}}", base=rest)
+        assert problem in found
+
+
 def test_code_may_use_the_names_of_python() -> None:
     assert Limits(context=8, batched_tokens=16).batched_tokens == 16
 

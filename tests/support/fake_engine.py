@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import json
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -26,7 +27,7 @@ from sparkctl.world.spec import ContainerSpec, variables
 from tests.support.fakes import FakeClock, FakeFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sparkctl.world.spec import Port
 
@@ -78,6 +79,8 @@ class FakeEngine:
     """The files of an image that is pulled."""
     registry: dict[str, OfferedImage] = field(default_factory=dict)
     """What the registry has behind a name now; it knows no other."""
+    size: int = 9 * GIB
+    """The bytes of each image."""
     creations: dict[str, Any] = field(default_factory=dict)
     """What else is said of how a container was created: what the image brings, and other settings."""
     _last_start: dict[str, int] = field(default_factory=dict)
@@ -103,7 +106,9 @@ class FakeEngine:
         name = reference.removeprefix("sha256:")
         if name not in self.images:
             return None
-        return Image(self._image_id(reference), self.digests.get(name, ()), 9 * GIB, self.labels.get(name, {}))
+        layers = (hashlib.sha256(repr(sorted(self.images[name].items())).encode()).hexdigest(),)
+        identity, labels = self._image_id(reference), self.labels.get(name, {})
+        return Image(identity, self.digests.get(name, ()), self.size, labels, layers, "arm64")
 
     def _image_id(self, reference: str) -> str:
         """Return the id of an image; a reference that is an id is its own."""
@@ -120,6 +125,23 @@ class FakeEngine:
         self._do(f"pull {reference}")
         yield PullProgress(1, 2, "half")
         self.images[reference] = dict(self.comes)
+
+    def saved(self, reference: str) -> Iterator[bytes]:
+        self._do(f"save {reference}")
+        files = {path: content.hex() for path, content in self._image(reference).items()}
+        text = json.dumps([reference, files]).encode()
+        yield from (text[at : at + 16] for at in range(0, len(text), 16))
+
+    def load(self, pieces: Iterable[bytes]) -> None:
+        text = b"".join(pieces)
+        self._do("load")
+        reference, files = json.loads(text)
+        self.images[reference] = {path: bytes.fromhex(content) for path, content in files.items()}
+
+    def tag(self, image: str, reference: str) -> None:
+        self._do(f"tag {image} {reference}")
+        self.images[reference] = self._image(image)
+        self.digests[reference] = self.digests.get(image, ())
 
     def read_image_files(self, reference: str, paths: Sequence[str]) -> dict[str, bytes | None]:
         return {path: self._image(reference).get(path) for path in paths}

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import EngineError
 from sparkctl.world.host import Interface, MachineFacts, RdmaDevice
+from sparkctl.world.local.copying.disk import CopyDisk
+from sparkctl.world.local.copying.host import HostCopies
+from sparkctl.world.local.copying.shell import CopyShell
 from sparkctl.world.opening import Doors
 from sparkctl.world.ports import Ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sparkctl.world.host import Copies
     from tests.support.fake_world import FakeSpark
 
 SPARK_BYTES = 127_600_748 * 1024
@@ -59,6 +63,7 @@ class FakeThere:
     answers: bool = True
     closed: int = 0
     states: list[Path] = field(default_factory=list)
+    copies: Copies = field(default_factory=lambda: HostCopies(CopyDisk(), CopyShell()))
     lost: EngineError | None = None
     """What is said to whoever asks for its engine, once the connection has ended."""
 
@@ -81,8 +86,15 @@ class FakeThere:
     def doors(self, state: Path) -> Doors:
         self.states.append(state)
         of = self.spark
-        ports = Ports(of.engine, of.host, of.http, of.clock, of.locks, of.models, of.files)
-        return Doors(host=lambda: of.host, store=lambda: of.store, ports=lambda: ports, files=lambda: of.files)
+        ports = Ports(*(of.engine, of.host, of.http, of.clock, of.locks, of.models, of.files), carrier=of.engine)
+        return Doors(
+            host=lambda: of.host,
+            store=lambda: of.store,
+            ports=lambda: ports,
+            files=lambda: of.files,
+            models=lambda: of.models,
+            copies=lambda: self.copies,
+        )
 
     def close(self) -> None:
         self.closed += 1

@@ -188,9 +188,7 @@ class FakeLocks:
         return True if process in {self.me, *self.living} else False if process == "gone" else None
 
     @contextmanager
-    def hold(
-        self, engine_id: str, *, waiting: Callable[[str], None], longest_s: float | None = None
-    ) -> Iterator[None]:
+    def hold(self, engine_id: str, *, waiting: Callable[[str], None], longest_s: float | None = None) -> Iterator[None]:
         if self.holder:
             waiting(self.holder)
         self.held.append(engine_id)

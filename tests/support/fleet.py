@@ -5,20 +5,39 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sparkctl.base.units import GIB
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.world import labels
+from tests.support.fake_engine import FakeEngine
 from tests.support.fake_hosts import FACTS, FakeReach, FakeThere
 from tests.support.fake_world import HOME, FakeSpark
-from tests.support.fakes import FakeReport
+from tests.support.fakes import FakeHost, FakeReport
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sparkctl.world.host import MemoryReading
     from tests.support.command_line import Done
     from tests.support.fakes import FakeStore
 
 RECIPE = "extends: e4b-nvfp4\ndescription: of this test\nserve: {{name: m-{name}, port: {port}}}\n"
 NAMES = ("a", "b", "c", "d")
+
+
+@dataclass
+class FilledHost(FakeHost):
+    """A host of which each container that runs holds 22 GiB, as a service of these recipes does."""
+
+    engine: FakeEngine = field(default_factory=FakeEngine)
+
+    def memory(self) -> MemoryReading:
+        now = super().memory()
+        free = now.available_bytes - sum(self.gpu_bytes().values())
+        return now._replace(available_bytes=free, free_bytes=free)
+
+    def gpu_bytes(self) -> dict[int, int]:
+        runs = [one for one in self.engine.there.values() if one.state == "running"]
+        return {pid: 22 * GIB for one in runs for pid in self.engine.processes(one.id)}
 
 
 @dataclass
@@ -40,8 +59,12 @@ class Fleet:
         for place, name in enumerate(NAMES, 9001):
             self.recipe(name, place)
 
-    def _there(self, name: str, place: int) -> FakeThere:
+    def wire(self, name: str) -> None:
+        """Let a host's engine know the rest of that host."""
         self.hosts[name].world(FakeReport())
+
+    def _there(self, name: str, place: int) -> FakeThere:
+        self.wire(name)
         facts = FACTS._replace(name=f"spark-{name}", machine_id=f"{place}" * 32, boot_id=name, home=str(HOME))
         return FakeThere(self.hosts[name], facts)
 

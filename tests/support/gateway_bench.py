@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.operations.gateway.requests.told import RequestDone
+    from sparkctl.operations.hosts.reached import Reach
     from sparkctl.planning.gateway.desk.service import DeskState
     from tests.support.fake_door import FakeRequest
 
@@ -49,11 +50,12 @@ class GatewayBench:
     door: FakeDoor = field(default_factory=FakeDoor)
     done: list[RequestDone] = field(default_factory=list)
     parts: dict[str, Any] = field(default_factory=dict)
+    reach: Reach | None = None
     gateway: Gateway = field(init=False)
     agent: Agent = field(init=False)
 
     def __post_init__(self) -> None:
-        self.spark = FakeSpark(self.folder, environ={"USER": "ada"})
+        self.spark = FakeSpark(self.folder, environ={"USER": "ada"}, reach=self.reach)
         self.spark.locks.me = "host~boot1~1~100~1"
         self.apply(self.stack)
         world = self.spark.world(self.report)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,10 @@ from tests.support.fake_world import HOME, IMAGE, FakeSpark
 from tests.support.fakes import FakeClock, FakeFiles, FakeHost, FakeHttp
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sparkctl.operations.context import World
+    from sparkctl.planning.agent.seen import ActionOutcome
     from sparkctl.recipes.service import Service
 
 PORT = 8555
@@ -30,6 +33,54 @@ nodes: 2
 serve: {name: pair, port: 8555}
 args: {tensor-parallel-size: 2}
 """
+
+
+class AtOnce:
+    """Work that is done when it is begun."""
+
+    busy = False
+    outcome = None
+
+    def begin(self, call: Callable[[], ActionOutcome | None]) -> None:
+        call()
+
+
+class KilledError(BaseException):
+    """The process is killed: nothing that it would still do reaches an engine."""
+
+
+@dataclass
+class Life:
+    """The life of a process that works on two engines: killed at one call to one of them, it reaches neither."""
+
+    dead: bool = False
+    error: BaseException = field(default_factory=KilledError)
+
+
+class KilledEngine:
+    """An engine as a process has it that is killed at one ``call`` to it ("": at none), before it is done or after."""
+
+    def __init__(self, engine: FakeEngine, life: Life, call: str = "", *, after: bool = False) -> None:
+        self.engine, self.life, self.call, self.after = engine, life, call, after
+
+    def __getattr__(self, name: str) -> object:
+        found = getattr(self.engine, name)
+        if not callable(found):
+            return found
+
+        def called(*given: object, **more: object) -> object:
+            meant = name == self.call.partition(" ")[0]
+            self._live(killed=meant and not self.after)
+            answer = found(*given, **more)
+            self._live(killed=meant)
+            return answer
+
+        return called
+
+    def _live(self, *, killed: bool) -> None:
+        self.life.dead = self.life.dead or killed
+        if self.life.dead:
+            raise self.life.error
 
 
 @dataclass

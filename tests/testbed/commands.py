@@ -96,7 +96,7 @@ def several_hosts(state: State, options: argparse.Namespace) -> None:
         if options.stop:
             hosts.down(state)
             return
-        hosts.up(state, options.count)
+        hosts.up(state, options.count, [vllm_image.IMAGE] if options.vllm else [])
         print(hosts.folder(state) / "ssh_config")
 
 
@@ -157,6 +157,7 @@ def parser() -> argparse.ArgumentParser:
     each["jobs"].add_argument("--large", action="store_true", help="write the models of a gigabyte instead")
     each["model"].add_argument("folder", type=Path, metavar="DIR", nargs="?", help="default: in the testbed's folder")
     each["hosts"].add_argument("count", type=int, metavar="COUNT", nargs="?", default=2, help="default: two")
+    each["hosts"].add_argument("--vllm", action="store_true", help="give them the real vLLM, too, where it was built")
     each["hosts"].add_argument("--stop", action="store_true", help="end them; the images of their engines stay")
     each["registry"].add_argument("port", type=int, metavar="PORT")
     each["registry"].add_argument("--stop", action="store_true", help="stop it instead and forget what it holds")

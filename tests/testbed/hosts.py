@@ -15,7 +15,6 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Final
 
-from .engine import docker
 from .images import STANDIN, image_id
 from .state import State, TestbedError, run, say
 
@@ -28,6 +27,8 @@ VARIABLE: Final = "SPARKCTL_TEST_HOSTS"
 MEM_TOTAL_KB: Final = 127_600_748
 """MemTotal of a DGX Spark, as its owners show it."""
 PACKAGES: Final = ("openssh-server", "libwrap0")
+COPYING: Final = ("rsync", "libpopt0")
+"""rsync, which the hosts have on their paths and the machine need not have."""
 START_SECONDS: Final = 30.0
 SWITCHES: Final = "sparkctl-fabric"
 FABRIC: Final = (("enp1s0f1np1", "10.214.0"), ("enP2p1s0f1np1", "10.214.1"))
@@ -39,18 +40,22 @@ def folder(state: State) -> Path:
     return state.root / "hosts"
 
 
-def up(state: State, count: int) -> list[str]:
-    """Start hosts that do not run; return the names of all that are wanted."""
-    unpacked = _sshd(state)
+def up(state: State, count: int, more: Sequence[str] = ()) -> list[str]:
+    """Start hosts that do not run; return the names of all that are wanted.
+
+    Each has the stand-in's image, and ``more`` of those of the machine's own engine.
+    """
+    unpacked = _unpacked(state, "sshd", PACKAGES)
     _keys(state)
     wanted = list(NAMES[:count])
+    _rsync(state, wanted)
     _switches()
     for number, name in enumerate(wanted, start=1):
         if pid(state, name) is None:
             start(state, name, number, unpacked)
     for name in wanted:
         _ready(state, name)
-    _images(state, wanted)
+    _images(state, wanted, (STANDIN, *more))
     return wanted
 
 
@@ -178,15 +183,28 @@ def _keys(state: State) -> None:
     (where / "ssh_config").write_text("\n".join(options(state)) + "\n")
 
 
-def _sshd(state: State) -> Path:
-    """Return the folder with the sshd of this machine's own Debian, unpacked and not installed."""
-    found = state.cache / "sshd"
+def _rsync(state: State, names: Sequence[str]) -> None:
+    """Put rsync on the path of whoever logs in to a host: its bash reads .bashrc for a command of ssh, too."""
+    unpacked = _unpacked(state, "rsync", COPYING)
+    program = unpacked / "bin/rsync"
+    libraries = next(unpacked.rglob("libpopt.so.0")).parent
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH={libraries} exec {unpacked}/usr/bin/rsync "$@"\n')
+    program.chmod(0o755)
+    for name in names:
+        (folder(state) / name / "root").mkdir(parents=True, exist_ok=True)
+        (folder(state) / name / "root/.bashrc").write_text(f"PATH={program.parent}:$PATH\n")
+
+
+def _unpacked(state: State, name: str, packages: Sequence[str]) -> Path:
+    """Return the folder with packages of this machine's own Debian, unpacked and not installed."""
+    found = state.cache / name
     if not found.exists():
         part = found.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        say(f"fetching {' and '.join(PACKAGES)}")
-        run("apt-get", "--quiet", "--quiet", "download", *PACKAGES, folder=part)
+        say(f"fetching {' and '.join(packages)}")
+        run("apt-get", "--quiet", "--quiet", "download", *packages, folder=part)
         for package in sorted(part.glob("*.deb")):
             run("dpkg-deb", "--extract", str(package), str(part))
         part.rename(found)
@@ -222,16 +240,15 @@ def _ready(state: State, name: str) -> None:
         time.sleep(0.1)
 
 
-def _images(state: State, names: Sequence[str]) -> None:
-    """Give each host the stand-in's image, where the machine's own engine has it."""
-    own = image_id(state, STANDIN) or ""
-    for name in names:
-        if f'"{own}"' in said(state, name, "docker", "image", "inspect", STANDIN):
-            continue
-        archive = folder(state) / f"standin-{own[-12:]}.tar"
-        if not archive.exists():
-            docker(state, "save", "--output", str(archive), STANDIN)
-        say(f"{name}: loading {STANDIN}")
-        with archive.open("rb") as image:
-            config = str(folder(state) / "ssh_config")
-            subprocess.run(["ssh", "-F", config, name, "docker", "load"], stdin=image, check=True, capture_output=True)
+def _images(state: State, names: Sequence[str], images: Sequence[str]) -> None:
+    """Give each host the images that it has not as the machine's own engine has them, without a file between."""
+    for tag in images:
+        own = image_id(state, tag)
+        for name in names if own is not None else ():
+            if f'"{own}"' in said(state, name, "docker", "image", "inspect", tag):
+                continue
+            say(f"{name}: loading {tag}")
+            words = ["docker", "--host", state.docker_host, "save", tag]
+            load = ["ssh", "-F", str(folder(state) / "ssh_config"), name, "docker", "load"]
+            with subprocess.Popen(words, stdout=subprocess.PIPE) as saved:
+                subprocess.run(load, stdin=saved.stdout, check=True, capture_output=True)

@@ -8,6 +8,7 @@ import click
 
 from sparkctl.operations.agent.resident import Resident
 from sparkctl.operations.gateway.run import made
+from sparkctl.operations.groups.watch import GroupWatch, any_jitter
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
@@ -20,11 +21,13 @@ def command(session: Session) -> None:
 
     A service that ends is started again after a wait, one at a time; what fails again and again is held, and `ps` says
     why. What you stop by `down` stays down until `up` or `apply`. Where the stack's file has `gateway:`, it serves all
-    of it at one address. SIGTERM and Ctrl-C end it, and the services go on.
+    of it at one address. SIGTERM and Ctrl-C end it, and the services go on. What you started over several hosts (up
+    --hosts) is stopped on all of them where a rank ends, and started again as one.
     Exit codes: 4 another agent keeps this engine.
     """
     gateway = made(session.world)
+    groups = GroupWatch(session.world, any_jitter)
     try:
-        Resident(session.world, session.world.supervisor, gateway.worker, beside=gateway).run()
+        Resident(session.world, session.world.supervisor, gateway.worker, beside=gateway, groups=groups).run()
     finally:
         gateway.close()

@@ -43,9 +43,10 @@ def command(
     if given["as_json"]:
         session.out.json({**import_json.rows(Imports((done.recipe,)), [done.path]), "known": done.known})
         return
+    import_lines.recipe(session.out, done.recipe, done.path)
     with session.out.reporting():
         review = import_review.review(session.world, done.recipe, done.path)
-    import_lines.recipe(session.out, done.recipe, done.path, review)
+    import_lines.reviewed(session.out, done.recipe.name, review)
     import_lines.problems(session.out, import_review.linted(session.world, [done.path]))
     if done.known:
         session.out.say(f"sparkctl ps shows {container}; sparkctl up {done.recipe.name} --replace puts its own there")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl.cli import options
-from sparkctl.cli.options import as_json, overrides, strict
+from sparkctl.cli.options import as_json, over_hosts, overrides, strict
 from sparkctl.operations.exchange import export
 from sparkctl.recipes.exchange.exports.exported import ExportTarget
 
@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 )
 @click.option("--out", "folder", metavar="FOLDER", help="Write the files there, with verified copies of mods.")
 @click.option("--replace", is_flag=True, help="Write over files of the same names.")
-@click.option(
-    "--hosts", metavar="A,B", default="", help="Bind the service to hosts of hosts.yaml, its ranks in this order."
-)
+@over_hosts
 @overrides
 @strict
 @as_json
@@ -39,7 +37,7 @@ def command(
     name: str,
     target: str,
     folder: str | None,
-    hosts: str,
+    hosts: tuple[str, ...],
     overrides: tuple[str, ...],
     **given: bool,
 ) -> None:
@@ -51,9 +49,8 @@ def command(
     where = None if folder is None else export.absolute(folder)
     if given["replace"] and where is None:
         raise click.UsageError("--replace is for --out FOLDER")
-    names = [one.strip() for one in hosts.split(",") if one.strip()]
     made = export.export(
-        session.world, name, ExportTarget(target), overrides, strict=given["strict"], folder=where, hosts=names
+        session.world, name, ExportTarget(target), overrides, strict=given["strict"], folder=where, hosts=hosts
     )
     written = [] if where is None else export.write(session.world, made, where, over=given["replace"])
     for note in (*made.notes, *made.lost):

@@ -15,6 +15,7 @@ from sparkctl.cli.exchange import import_json, import_lines
 from sparkctl.operations.exchange import import_review, importing, source_files
 from sparkctl.operations.exchange.baking import ModBaker
 from sparkctl.operations.exchange.import_stacks import known_recipes
+from sparkctl.recipes import values
 from sparkctl.recipes.exchange.fields.made import Choices
 from sparkctl.recipes.exchange.fields.options import ALLOWABLE
 from sparkctl.recipes.exchange.sources import vllm_recipes
@@ -48,6 +49,7 @@ def _variables(ctx: click.Context, _param: click.Parameter, given: tuple[str, ..
 @click.option("--bake", is_flag=True, help="Bake the mods that it names, in its image: that runs their scripts.")
 @click.option("--variant", help="Which variant of a file of vllm-project/recipes; the one that fits unless given.")
 @click.option("--hardware", help="Which hardware of such a file; a Spark unless given.")
+@click.option("--nodes", type=click.IntRange(2, values.MOST_NODES), help="Hosts that are to share a model.")
 @click.option("--check", is_flag=True, help="Write nothing: print what a folder has, and why some is not imported.")
 @options.as_json
 @click.pass_obj
@@ -65,10 +67,12 @@ def command(
     become names, and every word that is rendered otherwise is explained. Then the recipe is checked and planned.
     """
     name: str | None = given["name"]
-    choices = Choices(frozenset(given["allow"]), name and importing.checked_name(name), given["image"])
+    nodes: int = given["nodes"] or 1
+    choices = Choices(frozenset(given["allow"]), name and importing.checked_name(name), given["image"], nodes)
     piped = source_files.piped_text(sys.stdin.buffer) if source == source_files.STDIN else ""
     mods = {entry.name for entry in session.world.catalog.entries("mod")}
-    variables |= {key: given[key] for key in (vllm_recipes.VARIANT, vllm_recipes.HARDWARE) if given[key]}
+    chosen = (vllm_recipes.VARIANT, vllm_recipes.HARDWARE, vllm_recipes.NODES)
+    variables |= {key: str(given[key]) for key in chosen if given[key]}
     baker = ModBaker(session.world) if given["bake"] and not given["check"] else None
     with session.out.reporting():
         found = importing.read(source, piped, variables, choices, mods, partial(known_recipes, session.world), baker)
@@ -84,9 +88,11 @@ def command(
         return
     import_lines.refused(session.out, found)
     for recipe, path in zip(found.usable, paths, strict=False):
-        with session.out.reporting():
-            review = import_review.review(session.world, recipe, path) if len(paths) == 1 else None
-        import_lines.recipe(session.out, recipe, path, review)
+        import_lines.recipe(session.out, recipe, path)
+        if len(paths) == 1:  # after what is guessed: its model may be asked of the hub
+            with session.out.reporting():
+                review = import_review.review(session.world, recipe, path)
+            import_lines.reviewed(session.out, recipe.name, review)
     import_lines.stacks(session.out, found, paths[len(found.usable) :])
     import_lines.problems(session.out, import_review.linted(session.world, paths))
 

@@ -69,13 +69,14 @@ def refusal(form: str, refused: Refused) -> str:
     return f"{place}{form} is not imported: {refused.reason}: {refused.message}"
 
 
-def recipe(out: Output, imported: ImportedRecipe, path: Path, review: ImportReview | None) -> None:
+def recipe(out: Output, imported: ImportedRecipe, path: Path) -> None:
     """Print what became of one server."""
-    made = imported.made
     out.result(str(path))
-    _left_over(out, imported.name, made)
-    if review is None:
-        return
+    _left_over(out, imported.name, imported.made)
+
+
+def reviewed(out: Output, name: str, review: ImportReview) -> None:
+    """Print what is said of one recipe."""
     rows = [
         [one.source or "", one.rendered or "", one.why] for one in review.differences if one.why or one.source is None
     ]
@@ -83,8 +84,8 @@ def recipe(out: Output, imported: ImportedRecipe, path: Path, review: ImportRevi
         out.result("\nwords of the source, and of `sparkctl render`, where they differ:")
         out.table(["source", "rendered", "why"], rows)
     if review.unrendered is not None:
-        out.warn(f"{imported.name} is not rendered: {review.unrendered}")
-    out.say(f"{imported.name}: {review.fits}")
+        out.warn(f"{name} is not rendered: {review.unrendered}")
+    out.say(f"{name}: {review.fits}")
 
 
 def stacks(out: Output, found: Imports, paths: Sequence[Path]) -> None:

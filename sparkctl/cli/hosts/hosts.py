@@ -15,7 +15,8 @@ SUBCOMMANDS: Final[dict[str, str]] = {
     "add": "Reach a host once, find its fabric, and write it into hosts.yaml.",
     "list": "List the hosts of hosts.yaml.",
     "doctor": "Ask all hosts how they are, at once.",
-    "check": "Compare two hosts, and try the fabric between them.",
+    "check": "Compare two hosts, what they have of recipes, and try the fabric between them.",
+    "distribute": "Bring images and models of recipes to other hosts, and prove that they are the same.",
 }
 """Each is the object ``command`` of the module ``hosts_NAME`` in this folder."""
 OTHER_WORDS: Final = {
@@ -25,6 +26,9 @@ OTHER_WORDS: Final = {
     "compare": "check",
     "diff": "check",
     "new": "add",
+    "sync": "distribute",
+    "copy": "distribute",
+    "push": "distribute",
 }
 """What people say who come from other programs, and what it is here."""
 

@@ -16,30 +16,32 @@ if TYPE_CHECKING:
     from sparkctl.cli.output import Output
     from sparkctl.cli.session import Session
     from sparkctl.operations.stack.over_hosts.placing import PlacedHost, PlacedStack
+    from sparkctl.recipes.stack import LoadedStack
 
 _HEADERS: Final = ["host", "service", "holds at most", "while it starts", "what becomes of it"]
 _WORDS: Final = {
     PlacedAction.STAYS: "stays as it is",
     PlacedAction.STARTS: "starts",
     PlacedAction.CHANGES: "is replaced",
+    PlacedAction.RUNS: "runs; is replaced if it differs",
     PlacedAction.ASLEEP: "runs when it is asked for",
     PlacedAction.UNSEEN: "not known: its host does not answer",
     PlacedAction.REFUSED: "has no place",
 }
 
 
-def planned(session: Session, names: Sequence[str], others: Sequence[str], *, every: bool, as_json: bool) -> bool:
-    """Plan over several hosts, if that is asked for, and show it; return whether it was asked for.
+def planned(
+    session: Session, stack: LoadedStack | None, names: Sequence[str], others: Sequence[str], *, as_json: bool
+) -> None:
+    """Plan over several hosts, and show it: the stack that lists its hosts, or (None) what is named over all hosts.
 
-    ``every``: over all declared hosts. ``others`` are options that have no meaning then.
+    ``others`` are options that have no meaning then.
 
     Raises:
         InputError: such an option was given, or what is named cannot be used.
         StackHasNoPlaceError: not each service has a host.
     """
-    stack = plan.over_all(session.world, names) if every else plan.for_hosts(session.world, names)
-    if stack is None:
-        return False
+    stack = plan.over_all(session.world, names) if stack is None else stack
     if others:
         message = f"over several hosts there is no {', '.join(others)}"
         raise InputError(message, hint="a stack says it all: set, names, hosts")
@@ -50,7 +52,6 @@ def planned(session: Session, names: Sequence[str], others: Sequence[str], *, ev
         show(session.out, found)
     if not found.fits:
         raise plan.StackHasNoPlaceError(found)
-    return True
 
 
 def show(out: Output, placed: PlacedStack) -> None:

@@ -13,6 +13,7 @@ from sparkctl.cli.memory import fitting, plan_json
 from sparkctl.cli.options import as_json, named, names, overrides, strict
 from sparkctl.memory.pool import HOST
 from sparkctl.operations.memory.plan import SetDoesNotFitError, plan
+from sparkctl.operations.stack.over_hosts.asked import for_hosts
 from sparkctl.planning.plan import describe
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ def command(
     session: Session = ctx.obj
     given = {"--set": overrides, "--as": named, "--fit": switches["fit"], "--host FILE": host}
     others = [option for option, value in given.items() if value]
-    if placed.planned(session, names, others, every=all_hosts, as_json=switches["as_json"]):
+    stack = None if all_hosts else for_hosts(session.world, names)
+    if all_hosts or stack is not None:
+        placed.planned(session, stack, names, others, as_json=switches["as_json"])
         return
     asked = fitting.asked(ctx, names, overrides, named, switches)
     with session.out.reporting():

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl.cli.options import everything, refuse_none_or_both, several
-from sparkctl.operations.services.running import down
+from sparkctl.operations.groups import by_name
+from sparkctl.operations.services.running import Stopped, down
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
@@ -18,10 +19,18 @@ if TYPE_CHECKING:
 @everything
 @click.pass_obj
 def command(session: Session, names: tuple[str, ...], *, everything: bool) -> None:
-    """Stop and remove services: their containers, nothing else. Models, images and mods stay."""
+    """Stop and remove services: their containers, nothing else. Models, images and mods stay.
+
+    A service over several hosts is ended on all of them. --all is every service of this engine alone.
+    """
     refuse_none_or_both(names, everything=everything)
+    found = by_name.parted(session.world, names)
     with session.out.reporting():
-        stopped = down(session.world, names, everything=everything)
+        for group in found.groups.values():
+            by_name.down(session.world, group)
+        stopped = Stopped((), ())
+        if everything or found.others:
+            stopped = down(session.world, found.others, everything=everything)
     for name in stopped.absent:
         session.out.say(f"{name}: not deployed")
     for name in stopped.paused:

@@ -10,6 +10,7 @@ from sparkctl.base import units
 from sparkctl.base.errors import EngineError
 from sparkctl.cli.options import as_json
 from sparkctl.cli.services.ps_rows import rows
+from sparkctl.operations.groups.shown import doubts, elsewhere, rank_words
 from sparkctl.operations.hosts.services import everywhere, on_host
 from sparkctl.operations.stack.standing import words
 from sparkctl.operations.status.services import made_from
@@ -46,6 +47,8 @@ def command(session: Session, *, all_hosts: bool, as_json: bool) -> None:
     else:
         session.out.table(_HEADERS, _lines(found))
         _warn(session, found)
+    for group in elsewhere(session.world):
+        session.out.say(f"{group.name} runs on {', '.join(group.hosts)} as one: sparkctl ps --all-hosts shows it")
 
 
 def _all_hosts(session: Session, *, as_json: bool) -> None:
@@ -63,6 +66,8 @@ def _all_hosts(session: Session, *, as_json: bool) -> None:
             session.out.warn(one.error.message + (f" → {one.error.hint}" if one.error.hint else ""))
         elif one.answer is not None:
             _warn(session, one.answer, f"{one.name}: ")
+    for line in doubts(session.world, answers):
+        session.out.warn(line)
     if any(one.error is not None for one in answers):
         names = ", ".join(one.name for one in answers if one.error is not None)
         raise EngineError(f"not known what runs on {names}")
@@ -101,7 +106,7 @@ def _cells(service: ServiceNow) -> list[str]:
         deployed.container.state,
         {True: "yes", False: "no", None: "unknown"}[service.ready],
         _doing(service),
-        record.url or "unknown",
+        record.url or ("-" if record.group is not None else "unknown"),
         _claim(record, deployed.cards),
         made_from(record),
         deployed.container.image,
@@ -111,7 +116,8 @@ def _cells(service: ServiceNow) -> list[str]:
 
 def _doing(service: ServiceNow) -> str:
     doing = f"{service.doing or 'unknown'}{f' ({service.why})' if service.why else ''}"
-    return doing if service.standing is None else f"{doing}; {words(service.standing)}"
+    standing = "" if service.standing is None else words(service.standing)
+    return "; ".join(filter(None, [*rank_words(service.record, doing), standing]))
 
 
 def _absent_cells(name: str, standing: Standing) -> list[str]:

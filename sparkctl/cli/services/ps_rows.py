@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from sparkctl.operations.status.services import laid_over
@@ -44,6 +45,7 @@ def service_row(service: ServiceNow) -> dict[str, object]:
         "unknown": list(record.damaged),
         "aside": service.aside or None,
         "standing": standing_row(service.standing),
+        "group": None if record.group is None else asdict(record.group),
     }
 
 
@@ -59,7 +61,7 @@ def absent_row(name: str, standing: Standing) -> dict[str, object]:
     only_deployed = dict.fromkeys(["container", "recipe", "stack", "overrides", "state", "doing", "url"])
     more = dict.fromkeys(["served_names", "claim_bytes", "image", "mods"])
     row = {"kind": "service", "name": name, **only_deployed, **more, "ready": False}
-    return row | {"changed": [], "unknown": [], "aside": None, "standing": standing_row(standing)}
+    return row | {"changed": [], "unknown": [], "aside": None, "standing": standing_row(standing), "group": None}
 
 
 def job_row(job: RunningJob) -> dict[str, object]:
@@ -78,6 +80,7 @@ def job_row(job: RunningJob) -> dict[str, object]:
         "unknown": list(job.damaged),
         "aside": None,
         "standing": None,
+        "group": None,
     }
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl.cli.options import everything, refuse_none_or_both, several
+from sparkctl.operations.groups import by_name
 from sparkctl.operations.services.running import chosen, restart
 
 if TYPE_CHECKING:
@@ -21,9 +22,14 @@ def command(session: Session, names: tuple[str, ...], *, everything: bool) -> No
     """Stop services and start their containers again, one after another, each proved healthy before the next.
 
     They run as they were made: a recipe that was changed since is taken by `up --replace`. Exit codes as for `up`; a
-    container that does not become ready again stays, to look at it.
+    container that does not become ready again stays, to look at it. A service over several hosts is stopped on all of
+    them, and started as one.
     """
     refuse_none_or_both(names, everything=everything)
+    found = by_name.parted(session.world, names)
     with session.out.reporting():
-        for name in chosen(session.world, names, everything=everything):
-            restart(session.world, name)
+        for group in found.groups.values():
+            by_name.restart(session.world, group)
+        if everything or found.others:
+            for name in chosen(session.world, found.others, everything=everything):
+                restart(session.world, name)

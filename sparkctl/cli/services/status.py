@@ -12,9 +12,12 @@ from sparkctl.base.errors import InputError, NotReadyError
 from sparkctl.cli.options import as_json, everything, refuse_none_or_both, several
 from sparkctl.cli.services import status_lines
 from sparkctl.cli.services.ps_rows import standing_row
+from sparkctl.cli.session import on_host
+from sparkctl.operations.groups import by_name
 from sparkctl.operations.services import running
 from sparkctl.operations.status import services
 from sparkctl.operations.status.services import laid_over
+from sparkctl.planning.groups.members import GroupKind, todo
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
@@ -39,6 +42,7 @@ def command(
     if seconds <= 0:
         raise InputError(f"--every {every}: expected more than 0s", hint="such as 2s or 1m")
     refuse_none_or_both(names, everything=everything)
+    session = _at_head(session, names)
     asked = running.chosen(session.world, names, everything=everything, known=services.is_known)
     if watch and len(asked) == 1:
         _watch(session, asked[0], seconds, as_json=as_json)
@@ -59,6 +63,25 @@ def command(
         told = "\n".join(f"{name} is {status.state}: {status.why}" for name, status in ill.items())
         name, first = next(iter(ill.items()))
         raise NotReadyError(told, hint=first.fix or f"sparkctl logs {name} --tail 50")
+
+
+def _at_head(session: Session, names: tuple[str, ...]) -> Session:
+    """Return the session of the host that has a group's server, and say how all its ranks are; else the same.
+
+    Raises:
+        NotReadyError: it is half a group: what its head answers says nothing.
+    """
+    groups = by_name.parted(session.world, names).groups
+    if not groups:
+        return session
+    if len(names) > 1:
+        raise click.UsageError(f"the status of a group over several hosts is shown alone: {next(iter(groups))}")
+    (group,) = groups.values()
+    now = by_name.look(session.world, group)
+    if now.kind is GroupKind.HALF:
+        raise NotReadyError(f"{group.name} is half a group: {now.words}", hint=todo(group.name, now, group.hosts))
+    session.out.say(f"{group.name}: {now.words}")
+    return on_host(session, group.hosts[0])
 
 
 def _watch(session: Session, name: str, every_s: float, *, as_json: bool) -> None:

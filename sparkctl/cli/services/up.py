@@ -41,13 +41,14 @@ def command(
 ) -> None:
     """Start recipes or stacks and prove each healthy, those together whose starts have room together.
 
-    With --hosts one recipe with nodes is started on several hosts as one.
+    With --hosts one recipe with nodes is started on several hosts as one; later its name alone means the same hosts.
 
     What is up already stays up. Exit codes: 2 recipe or usage, 3 does not fit, 4 engine, port or name taken,
     5 not ready, 6 mods, 7 a required check failed, 130 interrupted.
     """
     session: Session = ctx.obj
     asked = fitting.asked(ctx, names, overrides, named, switches)
+    hosts = hosts or by_name.hosts_of(session.world, named or names[0] if len(names) == 1 else "")
     if hosts:
         for switch in ("fit", "drop_caches", "one_by_one"):
             if switches[switch]:

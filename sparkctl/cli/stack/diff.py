@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from sparkctl.base.lazy import LazyModule
 from sparkctl.cli.options import as_json, known_stacks
+from sparkctl.cli.stack.diff_lines import lines, row, summary
 from sparkctl.operations.stack.diff import diff
+from sparkctl.operations.stack.over_hosts.asked import for_hosts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sparkctl.cli.session import Session
-    from sparkctl.operations.stack.diff import StackDiff
-    from sparkctl.planning.box.apply.drift import ServiceDiff
+    from sparkctl.cli.stack import diff_hosts
+
+else:
+    diff_hosts = LazyModule("sparkctl.cli.stack.diff_hosts")
 
 DIFFERS: Final = 9
 """The exit code of a box that differs."""
@@ -29,8 +31,12 @@ DIFFERS: Final = 9
 def command(session: Session, stack: str | None, *, mods: bool, as_json: bool) -> int:
     """Show how what a stack declares, what was applied last, and what runs differ, service by service.
 
-    Without STACK, the file that was applied last. Exit codes: 0 nothing differs, 9 something does.
+    Without STACK, the file that was applied last. Of a stack that lists its hosts it shows each of them. Exit codes: 0
+    nothing differs, 9 something does.
     """
+    on_hosts = None if stack is None else for_hosts(session.world, [stack])
+    if on_hosts is not None:
+        return DIFFERS if diff_hosts.differs_on_hosts(session, on_hosts, mods=mods, as_json=as_json) else 0
     found = diff(session.world, stack, mods=mods)
     if as_json:
         session.out.json(row(found))
@@ -39,52 +45,3 @@ def command(session: Session, stack: str | None, *, mods: bool, as_json: bool) -
             session.out.result(line)
         session.out.say(summary(found))
     return 0 if found.same else DIFFERS
-
-
-def lines(found: StackDiff) -> Iterator[str]:
-    """Yield what differs: a block for the host and one for each service; nothing of what is the same."""
-    if found.host:
-        yield "host: changed"
-        yield from (f"    {line}" for line in found.host)
-    for service in found.services:
-        if not service.same:
-            yield f"{service.name}: {', '.join(service.kinds)}"
-            yield from (f"    {line}" for line in (*service.changes, *service.drifts))
-
-
-def summary(found: StackDiff) -> str:
-    """Return in a few lines what was held against what, and how much of it differs."""
-    applied = found.applied
-    against = "nothing was applied yet"
-    if applied is not None:
-        when = datetime.fromtimestamp(applied.at, tz=UTC).strftime("%Y-%m-%d %H:%M")
-        against = f"held against generation {applied.number} ({applied.stack}, {when} UTC, by {applied.who})"
-    count = sum(not one.same for one in found.services)
-    told = f"{count} of {len(found.services)} services differ" if count else "no service differs"
-    return "\n".join([*found.before, f"{found.stack} ({found.file}), {against}: {told}"])
-
-
-def row(found: StackDiff) -> dict[str, object]:
-    """Return it for a program."""
-    applied = found.applied
-    return {
-        "stack": found.stack,
-        "file": found.file,
-        "same": found.same,
-        "generation": None if applied is None else applied.number,
-        "applied_at": None if applied is None else applied.at,
-        "before": list(found.before),
-        "host": list(found.host),
-        "services": [_service(one) for one in found.services],
-    }
-
-
-def _service(one: ServiceDiff) -> dict[str, object]:
-    return {
-        "name": one.name,
-        "kinds": [str(kind) for kind in one.kinds],
-        "changes": list(one.changes),
-        "drifts": list(one.drifts),
-        "state": one.state or None,
-        "start": one.start or None,
-    }

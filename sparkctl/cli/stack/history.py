@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
 from sparkctl.cli.options import as_json
 from sparkctl.cli.stack import generation_json, generation_lines
+from sparkctl.cli.stack.history_lines import COLUMNS, cells, list_of_all_hosts, outcome
 from sparkctl.operations.stack import history
-from sparkctl.operations.stack.compared import REMOVED
-from sparkctl.planning.box.generation import APPLIED
 from sparkctl.world.docker_run import grammar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.cli.session import Session
-    from sparkctl.operations.stack.compared import ServiceChange
-    from sparkctl.operations.stack.history import PastApply
-
-_COLUMNS: Final = ("generation", "when (UTC)", "who", "stack", "outcome", "changed")
 
 
 @click.group(invoke_without_command=True)
+@click.option("--all-hosts", is_flag=True, help="What you applied to each host of hosts.yaml; none of them is asked.")
 @as_json
 @click.pass_context
-def command(ctx: click.Context, *, as_json: bool) -> None:
+def command(ctx: click.Context, *, all_hosts: bool, as_json: bool) -> None:
     """List what was applied: when, by whom, how it ended, and which services it changed."""
-    if ctx.invoked_subcommand is None:
+    if ctx.invoked_subcommand is None and all_hosts:
+        list_of_all_hosts(ctx.obj, as_json=as_json)
+    elif ctx.invoked_subcommand is None:
         _list(ctx.obj, as_json=as_json)
     elif as_json:
         raise click.UsageError(f"put --json after {ctx.invoked_subcommand}")
@@ -54,7 +52,7 @@ def show_command(session: Session, number: int, *, as_json: bool) -> None:
         return
     of = one.generation
     lines = [
-        ("generation", f"{of.number} ({_outcome(one)})"),
+        ("generation", f"{of.number} ({outcome(one)})"),
         ("stack", f"{of.stack} ({of.file})"),
         ("applied", f"{one.when} UTC by {of.who}"),
     ]
@@ -95,31 +93,7 @@ def _list(session: Session, *, as_json: bool) -> None:
     if not found:
         session.out.say("nothing was applied yet: sparkctl apply STACK")
         return
-    session.out.table(_COLUMNS, [_cells(one) for one in found])
-
-
-def _cells(one: PastApply) -> list[str]:
-    of = one.generation
-    return [str(of.number), one.when, of.who, of.stack, _outcome(one), _changed(one)]
-
-
-def _changed(one: PastApply) -> str:
-    """Return what an apply changed; one that changed nothing declared was made because what ran differed."""
-    if one.changes:
-        return ", ".join(f"{change.service} {_kind(one, change)}" for change in one.changes)
-    removed = f"{', '.join(one.removed)} removed" if one.removed else "what ran differed"
-    return f"nothing declared: {removed}"
-
-
-def _kind(one: PastApply, change: ServiceChange) -> str:
-    """Return what was done of a service; what is declared no more is removed by --prune alone."""
-    left = change.kind == REMOVED and one.outcome == APPLIED and change.service not in one.removed
-    return "declared no more (left as it was)" if left else change.kind
-
-
-def _outcome(one: PastApply) -> str:
-    back = one.generation.restores
-    return one.outcome if back is None else f"{one.outcome}, back to {back}"
+    session.out.table(COLUMNS, [cells(one) for one in found])
 
 
 def _pairs(session: Session, lines: Sequence[tuple[str, str]], indent: str = "") -> None:

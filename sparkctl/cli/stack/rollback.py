@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sparkctl.base.lazy import LazyModule
 from sparkctl.cli.memory import fitting
 from sparkctl.cli.options import as_json
 from sparkctl.cli.stack import generation_json, generation_lines
@@ -17,23 +18,36 @@ from sparkctl.planning.box.generation import APPLIED
 if TYPE_CHECKING:
     from sparkctl.cli.output import Output
     from sparkctl.cli.session import Session
+    from sparkctl.cli.stack import rollback_hosts
     from sparkctl.operations.stack.history import PastApply
     from sparkctl.operations.stack.rollback import Restoring
+else:
+    rollback_hosts = LazyModule("sparkctl.cli.stack.rollback_hosts")
 
 
 @click.command
 @click.argument("number", type=click.IntRange(1), required=False, metavar="[N]")
 @click.option("--prune", is_flag=True, help="Stop and remove services that came later.")
 @click.option("--dry-run", is_flag=True, help="Show what would change and what would be done, and do nothing.")
+@click.option("--all-hosts", is_flag=True, help="What was applied over several hosts before the last time, on all.")
 @as_json
 @click.pass_obj
-def command(session: Session, number: int | None, *, prune: bool, dry_run: bool, as_json: bool) -> None:
+def command(
+    session: Session, number: int | None, *, prune: bool, dry_run: bool, all_hosts: bool, as_json: bool
+) -> None:
     """Bring generation N back (the applied one before the last) as a new generation: the same commands and images.
 
     What is up as it was then stays up; what does not become ready is undone. Exit codes: 2 no such generation, or its
     model is gone, 3 does not fit, 4 an image is gone or the engine refuses, 5 not ready, 6 mods, 7 a required check
     failed, 130 interrupted.
     """
+    if all_hosts:
+        rollback_hosts.back_on_hosts(session, number, prune=prune, dry_run=dry_run, as_json=as_json)
+    else:
+        _back_here(session, number, prune=prune, dry_run=dry_run, as_json=as_json)
+
+
+def _back_here(session: Session, number: int | None, *, prune: bool, dry_run: bool, as_json: bool) -> None:
     out = session.out
     try:
         with out.reporting(as_json=as_json and not dry_run):

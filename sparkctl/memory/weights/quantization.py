@@ -6,6 +6,7 @@ import fnmatch
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from sparkctl.base.lazy import regex
 from sparkctl.memory.model.config_keys import MAX_NUMBER
 
 if TYPE_CHECKING:
@@ -26,11 +27,11 @@ _CONFIGS: Final = ("quantization_config", "compression_config")
 _IGNORED: Final = ("ignore", "ignored_layers", "exclude_modules", "modules_to_not_convert")
 # What a checkpoint calls the first of the layers that vLLM fuses.
 _FUSED: Final = {"qkv_proj": "q_proj", "gate_up_proj": "gate_proj", "in_proj_qkvz": "in_proj_qkv"}
-_EXPERTS: Final = re.compile(r"\.mlp\.experts$")
-_NO_EXPERTS: Final = re.compile(r"^model\.(?!.*\.mlp\.experts$)")
+_EXPERTS: Final = regex(r"\.mlp\.experts$")
+_NO_EXPERTS: Final = regex(r"^model\.(?!.*\.mlp\.experts$)")
 """DeepSeek V4 keeps its experts in 4 bits beside a quantization_config of 8 (``expert_dtype``)."""
-_LAYER: Final = re.compile(r"(?<=layers\.)\d+")
-_SHARED_MATRIX: Final = re.compile(r"(?<=\.shared_expert)s?\.\w+$")
+_LAYER: Final = regex(r"(?<=layers\.)\d+")
+_SHARED_MATRIX: Final = regex(r"(?<=\.shared_expert)s?\.\w+$")
 _FP8_METHODS: Final = frozenset({"fp8", "fbgemm_fp8", "ptpc_fp8", "modelopt"})
 _INTEGERS: Final = ("awq", "gptq", "auto-round", "auto_round", "intel/auto-round")
 _EXPERTS_ALONE: Final = frozenset({"mxfp4"})

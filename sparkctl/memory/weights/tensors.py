@@ -6,6 +6,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from sparkctl.base.lazy import regex
 from sparkctl.memory.weights.load_options import QUERY_ALONE
 from sparkctl.memory.weights.quantization import FP8, declared_config, scheme
 
@@ -43,33 +44,33 @@ _FLOATS: Final = {"F32": 4, "F16": 2, "BF16": 2}
 _DTYPES: Final = {"float32": "F32", "float": "F32", "float16": "F16", "half": "F16", "bfloat16": "BF16"}
 _PACKED: Final = ("weight_packed", "qweight", "_blocks")
 _QUANTIZED: Final = (".weight_packed", ".qweight", ".weight_scale", ".weight_scale_inv")
-_SCALES: Final = re.compile(r"(scales?|scale_inv|scale_2|qzeros|g_idx|weight_shape|zero_point)$")
-_DROPPED: Final = re.compile(
+_SCALES: Final = regex(r"(scales?|scale_inv|scale_2|qzeros|g_idx|weight_shape|zero_point)$")
+_DROPPED: Final = regex(
     r"(rotary_emb\.inv_freq|masked_bias|attn\.bias|k_scale|v_scale|weight_shape|num_batches_tracked)$"
 )
 """What vLLM's loaders pass over: buffers that it makes itself, and scales of a cache that become numbers."""
 _COPIES: Final = ("original/", "consolidated")
-_INDEX: Final = re.compile(r"(?<=\.)\d+(?=\.)")
-_LAYER: Final = re.compile(r"(?:^|\.)layers\.(\d+)\.")
-_KEY_OR_VALUE: Final = re.compile(r"language_model\.(?:model\.)?layers\.(\d+)\.self_attn\.[kv]_(?:proj|norm)\.")
+_INDEX: Final = regex(r"(?<=\.)\d+(?=\.)")
+_LAYER: Final = regex(r"(?:^|\.)layers\.(\d+)\.")
+_KEY_OR_VALUE: Final = regex(r"language_model\.(?:model\.)?layers\.(\d+)\.self_attn\.[kv]_(?:proj|norm)\.")
 
 # The first that is found in a tensor's name; names of Gemma, Qwen, Llama, DeepSeek, GLM, Nemotron, Phi, gpt-oss.
 _COMPONENTS: Final = (
-    ("draft", re.compile(r"(^|\.)mtp\.")),
-    ("audio", re.compile(r"(^|\.)(audio_tower|audio_model|embed_audio|audio_projector|audio_encoder|sound)")),
+    ("draft", regex(r"(^|\.)mtp\.")),
+    ("audio", regex(r"(^|\.)(audio_tower|audio_model|embed_audio|audio_projector|audio_encoder|sound)")),
     (
         "vision",
-        re.compile(
+        regex(
             r"(^|\.)(vision_tower|vision_model|visual|vision_encoder|embed_vision|multi_modal_projector|vit|"
             r"patch_merger|vision_embed_tokens|image_newline|vision_projector|mm_projector)"
         ),
     ),
-    ("per-layer embedding", re.compile(r"embed_tokens_per_layer")),
-    ("embedding", re.compile(r"(embed_tokens|lm_head|wte|word_embeddings|embedding|\bembeddings)\b(?!.*norm)")),
-    ("router", re.compile(r"(\.router\.|\.gate\.(weight|bias|e_score)|shared_expert_gate)")),
-    ("experts", re.compile(r"\.experts\b|\.experts\.|block_sparse_moe\.experts|\.moe\.")),
-    ("norm", re.compile(r"(norm|layernorm|ln_\w+|scalar|conv1d|A_log|\.D$|dt_bias|sinks)")),
-    ("linear", re.compile(r"(proj|linear|fc\d?|dense|qkv|w[123]|c_attn|c_fc|gate|mixer|query_key_value)")),
+    ("per-layer embedding", regex(r"embed_tokens_per_layer")),
+    ("embedding", regex(r"(embed_tokens|lm_head|wte|word_embeddings|embedding|\bembeddings)\b(?!.*norm)")),
+    ("router", regex(r"(\.router\.|\.gate\.(weight|bias|e_score)|shared_expert_gate)")),
+    ("experts", regex(r"\.experts\b|\.experts\.|block_sparse_moe\.experts|\.moe\.")),
+    ("norm", regex(r"(norm|layernorm|ln_\w+|scalar|conv1d|A_log|\.D$|dt_bias|sinks)")),
+    ("linear", regex(r"(proj|linear|fc\d?|dense|qkv|w[123]|c_attn|c_fc|gate|mixer|query_key_value)")),
 )
 _TOWERS: Final = frozenset({"vision", "audio"})
 _LINEAR: Final = frozenset({"linear", "experts"})

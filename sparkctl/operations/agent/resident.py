@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sparkctl.base.errors import EngineError, SparkctlError
 from sparkctl.operations.agent import state
@@ -24,8 +24,18 @@ SLICE_S: Final = 0.5
 """So often the end of an action, and the watchdog, are looked after between two looks at the box."""
 
 
+class WatchesGroups(Protocol):
+    """Looks after services over several hosts, in threads of its own."""
+
+    def tick(self) -> None:
+        """Begin what is due; it is called often, and never waits."""
+
+
 class Resident:
-    """An agent's process, with a gateway ``beside`` it or without. ``ends`` says that it has done enough."""
+    """An agent's process, with a gateway ``beside`` it or without. ``ends`` says that it has done enough.
+
+    ``groups`` looks after services over several hosts; None: nobody does.
+    """
 
     def __init__(
         self,
@@ -35,7 +45,9 @@ class Resident:
         jitter: Callable[[], float] | None = None,
         ends: Callable[[], bool] = lambda: False,
         beside: BesideAgent | None = None,
+        groups: WatchesGroups | None = None,
     ) -> None:
+        self._groups = groups
         self._beside = beside
         self._world = world
         self._supervisor = supervisor
@@ -111,6 +123,8 @@ class Resident:
         busy = agent is not None and agent.busy
         while seconds > 0:
             self._alive()
+            if self._groups is not None:
+                self._groups.tick()
             self._world.clock.sleep(min(SLICE_S, seconds))
             seconds -= SLICE_S
             if agent is not None and busy and not agent.busy:

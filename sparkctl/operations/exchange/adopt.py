@@ -67,6 +67,9 @@ def made_of(world: World, name: str, choices: Choices) -> tuple[Container, Impor
     refused = recipe.made.refused
     if refused is not None:
         raise InputError(f"{container.name} does not become a recipe: {refused.reason}: {refused.message}")
+    if "nodes" in recipe.made.keys:
+        message = f"{container.name} is one of several ranks that share a model, and one alone is no service"
+        raise InputError(message, hint="import the script or the recipe that starts them: sparkctl import FILE")
     return container, recipe
 
 

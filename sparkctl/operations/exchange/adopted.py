@@ -12,6 +12,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from sparkctl.base.bounded import UnreadableError, read_json
+from sparkctl.base.errors import InputError
 from sparkctl.world import labels
 
 if TYPE_CHECKING:
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.world.engine import Container, Engine
-    from sparkctl.world.ports import Files
+    from sparkctl.world.ports import Files, Ports, Report
 
 NAME: Final = "adopted.json"
 _MODE: Final = 0o600
+_UNKNOWN: Final = "containers that it named are somebody else's again; move it away and adopt them anew"
 
 
 class AdoptedContainer(NamedTuple):
@@ -42,18 +44,30 @@ class AdoptedContainer(NamedTuple):
         return {**record.to_labels(), labels.LABEL_ADOPTED: "1"}
 
 
-def kept(files: Files, state: Path) -> dict[str, AdoptedContainer]:
-    """Return the adopted containers by their ids; none where the file is not there, or is damaged."""
-    content = files.content(state / NAME)
+class AdoptedFile(NamedTuple):
+    """What the file says: the adopted containers by their ids, and what of it cannot be read, "" where nothing."""
+
+    containers: Mapping[str, AdoptedContainer]
+    damage: str = ""
+
+
+def kept(files: Files, state: Path) -> AdoptedFile:
+    """Return the adopted containers; none where the file is not there."""
+    path = state / NAME
+    content = files.content(path)
     if content is None:
-        return {}
+        return AdoptedFile({})
     try:
         value = read_json(content)
-    except UnreadableError:
-        return {}
+    except UnreadableError as error:
+        return AdoptedFile({}, f"{path} is damaged: {error.message}: {_UNKNOWN}")
     rows = value.get("containers") if isinstance(value, dict) else None
-    found = {name: _row(row) for name, row in rows.items()} if isinstance(rows, dict) else {}
-    return {name: row for name, row in found.items() if row is not None}
+    if not isinstance(rows, dict):
+        return AdoptedFile({}, f"{path} is damaged: it has no map `containers`: {_UNKNOWN}")
+    found = {name: _row(row) for name, row in rows.items()}
+    lost = [name for name, row in found.items() if row is None]
+    damage = f"{path} is damaged at {lost[0]}: {_UNKNOWN}" if lost else ""
+    return AdoptedFile({name: row for name, row in found.items() if row is not None}, damage)
 
 
 def _row(value: object) -> AdoptedContainer | None:
@@ -71,12 +85,23 @@ def keep(files: Files, state: Path, container: str, adopted: AdoptedContainer, *
     """Keep that a container was adopted; of those kept before, only the ones that are ``there`` stay.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: the file cannot be written, or is damaged: what it named would be lost.
     """
-    before = {name: row for name, row in kept(files, state).items() if name in there and row.service != adopted.service}
+    found = kept(files, state)
+    if found.damage:
+        raise InputError(found.damage, hint=f"mv {state / NAME} {state / NAME}.damaged")
+    before = {name: row for name, row in found.containers.items() if name in there and row.service != adopted.service}
     rows = {name: row._asdict() for name, row in {**before, container: adopted}.items()}
     text = json.dumps({"containers": rows}, indent=1)
     files.write(state / NAME, f"{text}\n".encode(), mode=_MODE)
+
+
+def known(ports: Ports, state: Path, report: Report) -> Ports:
+    """Return doors whose engine knows the adopted containers; what of their file cannot be read is told."""
+    found = kept(ports.files, state)
+    if found.damage:
+        report.warn(found.damage)
+    return ports._replace(engine=overlaid(ports.engine, found.containers)) if found.containers else ports
 
 
 def overlaid(engine: Engine, adopted: Mapping[str, AdoptedContainer]) -> Engine:

@@ -15,20 +15,20 @@ from sparkctl.base.real_path import real
 from sparkctl.base.shown import is_plain, sounds_secret
 from sparkctl.mods import on_disk
 from sparkctl.operations import secrets
-from sparkctl.operations.exchange import all_or_none
+from sparkctl.operations.exchange import all_or_none, export_hosts
 from sparkctl.operations.files import render
 from sparkctl.operations.hosts import listed
 from sparkctl.operations.stack.resolved import declared, declared_routes
 from sparkctl.recipes.exchange.exports.exported import (
     CarriedMod,
     ExportedFile,
-    ExportedHost,
     ExportedService,
     ExportedSet,
     ExportTarget,
     ServedModel,
 )
 from sparkctl.recipes.service import model_argument
+from sparkctl.recipes.sizing.estimate import estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from sparkctl.planning.box.declared import DeclaredService
     from sparkctl.recipes import command
     from sparkctl.recipes.exchange.exports import written
-    from sparkctl.recipes.hosts.declared import DeclaredHost
     from sparkctl.recipes.located import Located
     from sparkctl.recipes.service import Service
 else:
@@ -108,7 +107,7 @@ def export(
     """
     exported, services = _exported(world, name, target, overrides, strict=strict, folder=folder)
     if hosts:
-        exported = bound(exported, hosts, listed.hosts(world))
+        exported = export_hosts.bound(exported, hosts, listed.hosts(world))
     made = written.written(exported, target)
     files = [*made.files, *_copies(exported, target)]
     for service in services:
@@ -138,10 +137,11 @@ def _exported(
 ) -> tuple[ExportedSet, list[Service]]:
     loader = world.loader(world.disk_models)
     located = loader.located([name], overrides, strict=strict)
-    stacks = {stack: world.catalog.stack(stack) for stack in {one.member.stack for one in located} if stack}
+    whole = world.catalog.stack(name) if world.catalog.knows_stack(name) else None
+    named = {one.member.stack for one in located if one.member.stack} if whole is None else ()
+    stacks = {stack: world.catalog.stack(stack) for stack in named} if whole is None else {whole.name: whole}
     services = {one.name: one for one in world.services(loader, located)}
     order = [one.member.service for one in located]
-    whole = world.catalog.stack(name) if world.catalog.knows_stack(name) else None
     if whole is not None:
         order = [one for one in whole.order if one in services]
     of_stacks = {stack: declared(loaded) for stack, loaded in stacks.items()}
@@ -149,7 +149,11 @@ def _exported(
     found = []
     for one in sorted(located, key=lambda one: order.index(one.member.service)):
         said = of_stacks.get(one.member.stack, {}).get(one.member.service)
-        found.append(_service(services[one.member.service], one, said, order, carried=carried))
+        service = _service(services[one.member.service], one, said, order, carried=carried)
+        stack = stacks[one.member.stack].stack if one.member.stack else None
+        if stack is not None and stack.hosts:
+            service = export_hosts.placed(service, stack, stack.services[one.member.service], listed.hosts(world))
+        found.append(service)
     sets = [word for override in overrides for word in ("--set", secrets.shown(override))]
     asked = shlex.join(["sparkctl", "export", name, "--as", target.value, *sets])
     routes = () if whole is None else declared_routes(whole)
@@ -193,34 +197,18 @@ def _service(
         own_key=recipe.serve.own_key,
         declared=said,
         nodes=recipe.nodes,
+        worker_bytes=_worker_bytes(service),
     )
 
 
-def bound(exported: ExportedSet, names: Sequence[str], known: listed.Hosts) -> ExportedSet:
-    """Return the set with its one service bound to hosts, in the order of its ranks.
-
-    Raises:
-        InputError: it has several services, there is no such host, or they are not as many as the service needs.
-    """
-    if len(exported.services) > 1:
-        message = f"{exported.name} has {len(exported.services)} services, and --hosts is for one"
-        raise InputError(message, hint=f"name it: {exported.found_by}:{exported.services[0].name}")
-    (service,) = exported.services
-    if len(names) != service.nodes or len(set(names)) != len(names):
-        needs = "one host" if service.nodes == 1 else f"{service.nodes} hosts (nodes of its recipe)"
-        message = f"{service.name} needs {needs}, and {len(names)} are named: {', '.join(names)}"
-        raise InputError(message, hint="name each once, the head first: --hosts a,b")
-    places = tuple(_place(name, known.named(name)) for name in names)
-    return replace(exported, services=(replace(service, hosts=places),))
-
-
-def _place(name: str, declared: DeclaredHost) -> ExportedHost:
-    fabric = declared.fabric
-    return (
-        ExportedHost(name)
-        if fabric is None
-        else ExportedHost(name, fabric.address, fabric.interface, tuple(fabric.hca))
-    )
+def _worker_bytes(service: Service) -> int:
+    """Return what a rank takes that is not the head, 0 where one host has the whole model."""
+    of = service.resizer
+    if service.recipe.nodes == 1:
+        return 0
+    version = of.loaded.version.memory
+    taken = estimate(of.loaded.recipe, of.facts, of.draft, version, of.profile, once=of.once, worker=True)
+    return taken.steady_bytes
 
 
 def _found_by(located: Located) -> str:

@@ -27,7 +27,7 @@ class FolderBounds(NamedTuple):
 
 BOUNDS: Final = FolderBounds()
 _LEAVES: Final = "a link that leaves the folder"
-_READ: Final = (".yaml", ".yml", ".sh", ".bash", ".service", ".md", ".txt", ".env", ".conf", ".command")
+_READ: Final = (".yaml", ".yml", ".sh", ".bash", ".container", ".service", ".md", ".txt", ".env", ".conf", ".command")
 _NAMED: Final = frozenset({".env", "env", "Makefile", "justfile"})
 _SKIPPED: Final = frozenset({".git", ".venv", "venv", "node_modules", "__pycache__", ".tox", ".mypy_cache"})
 

@@ -122,8 +122,8 @@ def read(
         recipes += [imported(launch, material.file, choices) for launch in launches]
         together += [(form, material)] if form.stack is not None else []
     if folder is None and unknown:
-        hint = "docker run, vllm serve, compose, systemd units, recipes of eugr's, sparkrun's and vLLM's collections"
-        raise InputError(f"nobody knows what {source} is: nothing in it starts a server", hint=f"it reads {hint}")
+        hint = "it reads docker run, vllm serve, compose files, units of systemd and podman, and published recipes"
+        raise InputError(f"nobody knows what {source} is: nothing in it starts a server", hint=hint)
     named = _named(recipes)
     refused = folder.refused if folder is not None else ()
     return Imports(named, tuple(unknown), refused, tuple(_stacks(together, named, known)))

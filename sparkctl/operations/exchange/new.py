@@ -16,7 +16,7 @@ from sparkctl.recipes.exchange.fresh.choices import Setting, decided
 from sparkctl.recipes.exchange.fresh.images import HeldImage, ImageOffer, offers, tagged
 from sparkctl.recipes.exchange.fresh.lines import FreshLine, LeftOut, text_of
 from sparkctl.recipes.minimal import completed
-from sparkctl.recipes.stack import Member
+from sparkctl.recipes.stack_parts.member import Member
 from sparkctl.vllm import flags
 
 if TYPE_CHECKING:

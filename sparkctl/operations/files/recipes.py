@@ -15,7 +15,7 @@ from sparkctl.recipes.host import version
 from sparkctl.recipes.hosts.placing import wrong_ranks
 from sparkctl.recipes.located import absent
 from sparkctl.recipes.mods import misfits
-from sparkctl.recipes.stack import refuse_unservable, restarted_by_docker
+from sparkctl.recipes.stack_parts.member import refuse_unservable, restarted_by_docker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from sparkctl.recipes.located import Located
     from sparkctl.recipes.reading import Loader
     from sparkctl.recipes.recipe import Recipe, Serve
-    from sparkctl.recipes.stack import LoadedStack, Member
+    from sparkctl.recipes.stack import LoadedStack
+    from sparkctl.recipes.stack_parts.member import Member
 
 
 _OF_JOBS: Final = (job_lint.JOB, job_lint.SCRIPT, job_lint.SUITE)

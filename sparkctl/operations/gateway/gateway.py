@@ -83,9 +83,7 @@ class Gateway:
         self.keys = self._keys(USUAL_GATEWAY)
         self.handler = GatewayHandler(self.clerk, self.keys, world.clock.monotonic, self._over, self._lose)
         self.page: OnPage | None = None
-        self.others = OtherHosts(
-            world, parts.reach, self._far_looked, lambda: self.page is not None and self.page.seen()
-        )
+        self.others = OtherHosts(world, self._far_looked, lambda: self.page is not None and self.page.seen())
         world.report = ProgressTap(world.report, self._goes_on)
 
     # --- in the agent's thread ---------------------------------------------------------------------------------------
@@ -293,7 +291,7 @@ class Gateway:
         if servers != ready.served.servers:
             ready = self._ready = ready._replace(served=replace(ready.served, servers=servers))
             self._thread.call(partial(self._take, ready))
-        self.others.check()
+        self.others.looked(look)
         closed = GuardClosed(look.seen.closed or (_APPLYING if look.applying else ""), waits=not look.seen.closed)
         if closed != self._closed:
             self._closed = closed
@@ -327,9 +325,11 @@ class Gateway:
         if self._told != ready.declared:
             self._told = ready.declared
             self.clerk.tell(ready.declared)
-        seen = self.others.seen()
-        if seen is not None:
-            self.clerk.tell(seen)
+
+    def _take_host(self, host: str) -> None:
+        if self._ready is not None:
+            self._take(self._ready)
+            self.clerk.tell(self.others.seen(host))
 
     def _lose(self, service: str) -> None:
         """Take note of a service whose server gave nothing: the host that has it is looked at at once."""
@@ -376,10 +376,10 @@ class Gateway:
         expected = self.handler.expected
         return self._closed.why if expected is None and self._closed.waits else "" if expected is None else expected.why
 
-    def _far_looked(self) -> None:
+    def _far_looked(self, host: str) -> None:
         """Take note that another host was looked at."""
         if self._thread is not None:
-            self._thread.call(lambda: None if self._ready is None else self._take(self._ready))
+            self._thread.call(partial(self._take_host, host))
 
     def _beside(self, work: Callable[[], None]) -> None:
         self._loop().beside(work)

@@ -72,7 +72,7 @@ class GatewayMetrics:
         self._cancelled = counter("sparkctl_gateway_cancelled", "Requests whose client left", "name")
         self._escalations = counter("sparkctl_gateway_escalations", "Went on to a route's second", "name", "reason")
         self._answered = counter("sparkctl_gateway_answered", "Handed to a server, by its host", "service", "host")
-        self._moved = counter("sparkctl_gateway_moved", "Went on to another host: this one gave nothing", "service")
+        self._moved = counter("sparkctl_gateway_moved", "Went on to another host: this one failed", "service")
         self._evictions = counter("sparkctl_evictions", "Services that were stopped", "service", "reason")
         self._guard = counter("sparkctl_guard_actions", "What the guard did", "action")
         self._restarts = counter("sparkctl_service_restarts", "Starts after an end that nobody asked for", "service")

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from sparkctl.operations.hosts.reached import by_ssh
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sparkctl.operations.gateway.gateway import Gateway
     from sparkctl.operations.gateway.requests.told import RequestDone
-    from sparkctl.operations.hosts.reached import Reach
     from sparkctl.planning.gateway.desk.effects import DeskEffect
     from sparkctl.world.door_ports import Bounds, DoorOpener, Pages
 
@@ -41,7 +38,7 @@ class GatewayParts(NamedTuple):
     ``page`` makes its page, and ``done`` hears of each request's end. ``settle`` is called once, when the door is open
     and a look was taken.
     ``always``: it is opened for a stack whose file wants none, too. ``host`` and ``port`` are where it listens in the
-    place of what the file says; ``open``: other hosts are served without a key. ``reach`` connects to other hosts.
+    place of what the file says; ``open``: other hosts are served without a key.
     """
 
     opener: DoorOpener
@@ -53,4 +50,3 @@ class GatewayParts(NamedTuple):
     port: int | None = None
     open: bool = False
     bounds: Bounds | None = None
-    reach: Reach = by_ssh

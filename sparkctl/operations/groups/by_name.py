@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.operations.groups.hosts import connected
+from sparkctl.base.errors import EngineError, InputError
+from sparkctl.operations import deployed
+from sparkctl.operations.groups import kept as keeping
+from sparkctl.operations.groups import seen
+from sparkctl.operations.groups.again import start_again
+from sparkctl.operations.groups.hosts import connected, declared_of, reached_of
+from sparkctl.operations.groups.kept import KeptGroup
 from sparkctl.operations.groups.ranks import as_ranks, named, port_of
 from sparkctl.operations.groups.start import start_group
+from sparkctl.operations.groups.wait import ended
+from sparkctl.operations.hosts.everywhere import asked as asked_all
+from sparkctl.operations.hosts.listed import hosts as listed
 from sparkctl.operations.hosts.reached import by_ssh
+from sparkctl.operations.start.aside import STOP_GRACE_S
+from sparkctl.planning.groups.members import GroupKind, judge, todo
 from sparkctl.recipes.hosts.ranks import RankPlace
+from sparkctl.world import labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.hosts.reached import Reach
+    from sparkctl.operations.hosts.reached import ConnectedHost, Reach
     from sparkctl.operations.memory.fitting import AskedSet
+    from sparkctl.planning.groups.members import GroupNow
     from sparkctl.recipes.service import Service
 
 
@@ -30,6 +44,12 @@ def up(
     """
     with connected(world, hosts, reach=reach) as found:
         return start_group(world, found, asked, download=download)
+
+
+def hosts_of(world: World, name: str) -> tuple[str, ...]:
+    """Return the hosts of a group that this operator has started, () where there is none of this name."""
+    group = keeping.kept(world).get(name) if listed(world).hosts else None
+    return () if group is None else group.hosts
 
 
 def rendered(world: World, hosts: Sequence[str], asked: AskedSet, *, reach: Reach = by_ssh) -> list[Service]:
@@ -51,3 +71,112 @@ def rendered(world: World, hosts: Sequence[str], asked: AskedSet, *, reach: Reac
         for service in services:
             service.command()
         return services
+
+
+# --- which names are groups ------------------------------------------------------------------------------------------
+
+
+class Parted(NamedTuple):
+    """What names mean: groups by their names, and the names that are none."""
+
+    groups: dict[str, KeptGroup]
+    others: tuple[str, ...]
+
+
+def parted(world: World, names: Sequence[str], *, reach: Reach = by_ssh) -> Parted:
+    """Return which names are groups: by what this operator has started, else by what runs on the hosts.
+
+    The hosts are asked only for a name that nothing here has; without hosts.yaml nobody is.
+
+    Raises:
+        InputError: hosts.yaml is not as it has to be.
+    """
+    if not listed(world).hosts:
+        return Parted({}, tuple(names))
+    kept = keeping.kept(world)
+    found = {name: kept[name] for name in names if name in kept}
+    found |= {name: group for name in names if name not in found and (group := _here(world, name)) is not None}
+    left = [name for name in names if name not in found and not _is_here(world, name)]
+    if left:
+        found |= _on_hosts(world, left, reach)
+    return Parted(found, tuple(name for name in names if name not in found))
+
+
+def _here(world: World, name: str) -> KeptGroup | None:
+    """Return the group of which a rank runs on this machine."""
+    with suppress(EngineError):
+        return _group_of(world, name)
+    return None
+
+
+def _is_here(world: World, name: str) -> bool:
+    with suppress(EngineError):
+        return deployed.find(world.engine, name) is not None
+    return False
+
+
+def _group_of(world: World, name: str) -> KeptGroup | None:
+    container = deployed.find(world.engine, name)
+    group = None if container is None else labels.read(container.labels).group
+    return None if group is None else KeptGroup(name, group.hosts)
+
+
+def _on_hosts(world: World, names: Sequence[str], reach: Reach) -> dict[str, KeptGroup]:
+    def look(there: World, _: ConnectedHost | None) -> list[KeptGroup]:
+        return [group for name in names if (group := _group_of(there, name)) is not None]
+
+    answers = asked_all(world, listed(world).hosts, look, reach=reach)
+    return {group.name: group for answer in answers for group in answer.answer or ()}
+
+
+def look(world: World, group: KeptGroup, *, reach: Reach = by_ssh) -> GroupNow:
+    """Return how a group is, by a look at all its hosts; one that is not reached is said in that.
+
+    Raises:
+        InputError: one of its hosts is not declared any more.
+    """
+    found, errors = reached_of(world, declared_of(world, group.hosts), reach=reach)
+    try:
+        return judge(group.hosts, [*seen.look(list(found.values()), group.name), *map(seen.away, errors)])
+    finally:
+        for host in found.values():
+            host.close()
+
+
+# --- ended, started again --------------------------------------------------------------------------------------------
+
+
+def down(world: World, group: KeptGroup, *, reach: Reach = by_ssh) -> None:
+    """Stop and remove all ranks of a group.
+
+    Raises:
+        InputError: one of its hosts is not declared any more.
+        EngineError: a host is not reached, or refuses: its rank may still run, and all others are ended.
+    """
+    found, errors = reached_of(world, declared_of(world, group.hosts), reach=reach)
+    try:
+        whole = ended(world, list(found.values()), group.name, grace_s=STOP_GRACE_S, all_reached=not errors)
+    finally:
+        for host in found.values():
+            host.close()
+    if errors or not whole:
+        first = next(iter(errors.values()), None)
+        why = f": {first.message}" if first is not None else ""
+        hint = f"sparkctl down {group.name} again, once it answers"
+        raise EngineError(f"{group.name}: not known whether a rank of it still runs{why}", hint=hint)
+
+
+def restart(world: World, group: KeptGroup, *, reach: Reach = by_ssh) -> list[Service]:
+    """Stop all ranks of a group, start their containers again, the workers first, and prove the group as `up` does.
+
+    Raises:
+        InputError: nothing of it is deployed, or it is a half of a group.
+        EngineError, NotReadyError, ModError, CheckError, WaitInterruptedError: as for ``start_group``; the containers
+            of one that does not become ready are ended.
+    """
+    with connected(world, group.hosts, reach=reach) as found:
+        now = judge(group.hosts, seen.look(found, group.name))
+        if now.kind is not GroupKind.WHOLE:
+            hint = todo(group.name, now, group.hosts) or f"sparkctl up {group.name} --hosts {','.join(group.hosts)}"
+            raise InputError(f"{group.name} is no whole group: {now.words}", hint=hint)
+        return start_again(world, found, group.name, grace_s=STOP_GRACE_S)

@@ -41,6 +41,13 @@ class GroupHost(NamedTuple):
         there = self.facts is not None and bool(self.facts.rdma)
         return there and self.world.ports.models.file_problem(Path(RDMA)) is None
 
+    @property
+    def doubt(self) -> str:
+        """Why its ranks would use TCP where it has an RDMA device, "" where they do not."""
+        if self.facts is None or not self.facts.rdma or self.rdma:
+            return ""
+        return f"{self.name} has {self.facts.rdma[0].name} and no {RDMA}: NCCL uses TCP there, without a word"
+
     def close(self) -> None:
         """End the connection."""
         if self.reached is not None:

@@ -14,7 +14,7 @@ from sparkctl.vllm import failures
 from sparkctl.world import labels
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sparkctl.operations.groups.hosts import GroupHost
     from sparkctl.world.engine import Container
@@ -26,7 +26,12 @@ def seen_on(host: GroupHost, name: str) -> SeenRank:
     try:
         return of_container(host.name, deployed.find(host.world.engine, name))
     except EngineError:
-        return SeenRank(host.name, reached=False)
+        return away(host.name)
+
+
+def away(host: str) -> SeenRank:
+    """Return what is seen of a host that is not reached."""
+    return SeenRank(host, reached=False)
 
 
 def of_container(host: str, container: Container | None) -> SeenRank:
@@ -57,25 +62,57 @@ def end(hosts: Sequence[GroupHost], name: str, report: Report, *, grace_s: float
     Each is asked to end, and killed after ``grace_s`` seconds; 0 kills it at once.
     """
 
-    def one(host: GroupHost) -> SparkctlError | None:
+    def one(host: GroupHost) -> bool:
+        with locked(host.world.ports, host.world.report):
+            return _ended(host, name, grace_s)
+
+    errors: dict[str, SparkctlError] = {}
+    for host, found in _at_once(hosts, one).items():
+        if isinstance(found, SparkctlError):
+            errors[host] = found
+        elif found:
+            report.say(f"{name}: its rank on {host} is stopped and removed")
+    return errors
+
+
+def stop(hosts: Sequence[GroupHost], name: str, *, grace_s: float) -> None:
+    """Stop the ranks of a group, on all hosts at once; whoever asks holds the locks of all.
+
+    Raises:
+        EngineError: an engine refuses.
+    """
+
+    def one(host: GroupHost) -> bool:
+        container = deployed.find(host.world.engine, name)
+        if container is not None and container.state == "running":
+            host.world.engine.stop(container.id, grace_s=grace_s)
+        return True
+
+    for found in _at_once(hosts, one).values():
+        if isinstance(found, SparkctlError):
+            raise found
+
+
+def _at_once(hosts: Sequence[GroupHost], one: Callable[[GroupHost], bool]) -> dict[str, bool | SparkctlError]:
+    """Do something on all hosts at once, and return what came of it, or why it was not possible, by host."""
+
+    def guarded(host: GroupHost) -> bool | SparkctlError:
         try:
-            with locked(host.world.ports, host.world.report):
-                _end(host, name, report, grace_s)
+            return one(host)
         except SparkctlError as error:
             return error
-        return None
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = dict(zip([host.name for host in hosts], pool.map(one, hosts), strict=True))
-    return {name: error for name, error in found.items() if error is not None}
+        return dict(zip([host.name for host in hosts], pool.map(guarded, hosts), strict=True))
 
 
-def _end(host: GroupHost, name: str, report: Report, grace_s: float) -> None:
-    engine = host.world.engine
+def _ended(host: GroupHost, name: str, grace_s: float) -> bool:
+    engine, found = host.world.engine, False
     for service, container in deployed.services(engine):
         if service != name or labels.read(container.labels).group is None:
             continue
+        found = True
         if container.state == "running" and grace_s:
             engine.stop(container.id, grace_s=grace_s)
         engine.remove(container.id)
-        report.say(f"{name}: its rank on {host.name} is stopped and removed")
+    return found

@@ -7,62 +7,57 @@ outside. Whatever fails, and whoever interrupts it, ends all ranks.
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
-from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, SparkctlError, WaitInterruptedError
+from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, SparkctlError
 from sparkctl.operations.changes import controller
-from sparkctl.operations.checks import named as checks
 from sparkctl.operations.groups import kept, seen
+from sparkctl.operations.groups.hands import all_locked, hands_of
 from sparkctl.operations.groups.hosts import refuse_unreached
-from sparkctl.operations.groups.proof import GroupProof, StartedRank, values_of
+from sparkctl.operations.groups.kept import KeptGroup
 from sparkctl.operations.groups.ranks import as_ranks, named, port_of, services_of
 from sparkctl.operations.groups.same import refuse_different
+from sparkctl.operations.groups.wait import ended, proved
+from sparkctl.operations.groups.waiting.proof import StartedRank
 from sparkctl.operations.guard.said import refuse_closed
 from sparkctl.operations.memory.lacking import refuse_misread
 from sparkctl.operations.memory.obstacles import refuse_taken
-from sparkctl.operations.planner import ROOM_S, planner
-from sparkctl.operations.services.starts import locked
-from sparkctl.operations.services.together import POLL_S
+from sparkctl.operations.planner import ROOM_S
 from sparkctl.operations.start import prepare
-from sparkctl.operations.start.aside import STOP_GRACE_S, Aside
-from sparkctl.operations.start.start import Starter
+from sparkctl.operations.start.aside import STOP_GRACE_S
 from sparkctl.planning.admission import STARTS
 from sparkctl.planning.groups.members import GroupKind, judge
 from sparkctl.recipes.service import reached_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from sparkctl.operations.context import World
+    from sparkctl.operations.groups.hands import RankHands
     from sparkctl.operations.groups.hosts import GroupHost
     from sparkctl.operations.memory.fitting import AskedSet
-    from sparkctl.operations.planner import Planner
+    from sparkctl.planning.box.declared import Restarts
     from sparkctl.planning.plan import Plan
     from sparkctl.recipes.service import Service
 
 _LOOK_S: Final = 0.5
 
 
-class _Rank(NamedTuple):
-    """A rank before it starts: its host, its service, and what plans and starts on that host."""
-
-    host: GroupHost
-    service: Service
-    planner: Planner
-    starter: Starter
-    aside: Aside
-
-
 def start_group(
-    world: World, hosts: Sequence[GroupHost], asked: AskedSet, *, download: bool = False, again: bool = False
+    world: World,
+    hosts: Sequence[GroupHost],
+    asked: AskedSet,
+    *,
+    download: bool = False,
+    restarts: Restarts | None = None,
 ) -> list[Service]:
     """Start one service over hosts, which are connected, by rank, the head first; prove it; return its ranks' services.
 
     ``world`` is this machine's: which groups there are is kept there. A group that is up as it is wanted stays up; one
-    that another command has started is waited for; what is left of a half is ended first. ``again`` ends also one that
-    is whole, and starts it as one.
+    that another command has started is waited for; what is left of a half is ended first. ``restarts`` is how whoever
+    watches it starts it again, None as usual.
 
     Raises:
         InputError: a file or a name that cannot be used, another number of hosts, what differs between the hosts, or a
@@ -73,58 +68,53 @@ def start_group(
         WaitInterruptedError: the operator stopped the wait; all ranks are ended.
     """
     name = named(hosts, asked)
+    group = KeptGroup(name, tuple(host.name for host in hosts), restarts=restarts)
     services = services_of(hosts, asked, port_of(hosts, name), download=download)
-    ranks = [_rank(host, service) for host, service in zip(hosts, services, strict=True)]
+    ranks = [hands_of(host, service) for host, service in zip(hosts, services, strict=True)]
     refuse_unreached(hosts, as_ranks(hosts)[0].fabric.address)
     for one in ranks:
         one.planner.refuse([one.service])
     ranks = [one._replace(service=one.planner.expected([one.service])[0]) for one in ranks]
     for one in ranks:
         controller(one.host.world, [one.service]).put_right(but=[name])
-    refuse_different(hosts, services)
-    for line in refuse_misread([services[0]]):
+    refuse_different(hosts, asked, services)
+    for line in (*refuse_misread([services[0]]), *filter(None, [host.doubt for host in hosts])):
         world.report.warn(line)
     with ExitStack() as work:
-        started = _begun(world, ranks, asked, work, again=again)
-        _proved(world, ranks, started, keep=asked.keep)
+        started = _begun(world, group, ranks, asked, work)
+        proved(world, ranks, started, keep=asked.keep)
+        kept.keep(world, replace(group, ready=True))
     world.report.say(f"{name}: ready at {reached_at(services[0].recipe)} on {hosts[0].name}")
     return [one.service for one in ranks]
-
-
-def _rank(host: GroupHost, service: Service) -> _Rank:
-    world = host.world
-    plans = planner(world)
-    values = {service.name: world.secret_values(service)[0]}
-    aside = Aside(world.ports, world.report, plans.now.worked_on, plans.now.ready, plans.now.no_room)
-    starter = Starter(world.ports, world.report, values, plans.history, world.operator.state / "logs")
-    return _Rank(host, service, plans, starter, aside)
 
 
 # --- looking, and starting -------------------------------------------------------------------------------------------
 
 
-def _begun(world: World, ranks: Sequence[_Rank], asked: AskedSet, work: ExitStack, *, again: bool) -> list[StartedRank]:
+def _begun(
+    world: World, group: KeptGroup, ranks: Sequence[RankHands], asked: AskedSet, work: ExitStack
+) -> list[StartedRank]:
     """Start the ranks, or find those that run; ``work`` says until it is left that this command works on them."""
     name, hosts = ranks[0].service.name, [one.host for one in ranks]
-    with _all_locked(ranks, work):
-        if not again and _as_wanted(ranks, asked):
+    with all_locked(ranks, work):
+        if _as_wanted(ranks, asked):
             return [_there(one) for one in ranks]
         now = judge([host.name for host in hosts], seen.look(hosts, name))
     for one in ranks:
         prepare.prepare(one.host.world.ports, one.host.world.report, [one.service], taken=[name])
-    refuse_different(hosts, [one.service for one in ranks])  # images that came just now among it
+    refuse_different(hosts, asked, [one.service for one in ranks])  # images that came just now among it
     if now.kind is not GroupKind.GONE:
         whole = now.kind is GroupKind.WHOLE
         world.report.say(f"{name}: {'stops' if whole else 'ends what is left of'} the group: {now.words}")
         ended(world, hosts, name, grace_s=STOP_GRACE_S if whole else 0.0)
-    with _all_locked(ranks, None):
+    with all_locked(ranks, None):
         for one in ranks:
             _admit(one)
-        kept.keep(world, kept.KeptGroup(name, tuple(host.name for host in hosts)))
+        kept.keep(world, group)
         return _created(world, ranks, asked)
 
 
-def _created(world: World, ranks: Sequence[_Rank], asked: AskedSet) -> list[StartedRank]:
+def _created(world: World, ranks: Sequence[RankHands], asked: AskedSet) -> list[StartedRank]:
     """Create and start the containers, the head's last; whoever asks holds the locks of all hosts."""
     begun: dict[int, StartedRank] = {}
     order = [*range(1, len(ranks)), 0]
@@ -151,27 +141,7 @@ def _removed(world: World, one: StartedRank) -> None:
         world.report.warn(f"{one.service.name}: its rank on {one.host.name} may still run: {error.message}")
 
 
-@contextmanager
-def _all_locked(ranks: Sequence[_Rank], work: ExitStack | None) -> Iterator[None]:
-    """Hold the locks of all hosts, taken in the order of their names: two commands never wait for each other.
-
-    Raises:
-        EngineError: another command works on the group.
-    """
-    with ExitStack() as locks:
-        for one in sorted(ranks, key=lambda rank: rank.host.name):
-            ports = one.host.world.ports
-            locks.enter_context(locked(ports, one.host.world.report))
-            if work is not None and not work.enter_context(
-                ports.locks.work_on(ports.engine.info().id, one.service.name)
-            ):
-                name = one.service.name
-                message = f"{name}: another command works on its rank on {one.host.name}"
-                raise EngineError(message, hint=f"sparkctl down {name} ends the group")
-        yield
-
-
-def _as_wanted(ranks: Sequence[_Rank], asked: AskedSet) -> bool:
+def _as_wanted(ranks: Sequence[RankHands], asked: AskedSet) -> bool:
     """Return whether the group runs as it is wanted, ready or not yet.
 
     Raises:
@@ -193,18 +163,18 @@ def _as_wanted(ranks: Sequence[_Rank], asked: AskedSet) -> bool:
     return False
 
 
-def _plan(one: _Rank) -> Plan:
+def _plan(one: RankHands) -> Plan:
     return one.planner.plan([one.service], replace=True)
 
 
-def _there(one: _Rank) -> StartedRank:
+def _there(one: RankHands) -> StartedRank:
     container = one.host.world.engine.container(one.service.name)
     if container is None:
         raise EngineError(f"{one.service.name}: its rank on {one.host.name} was removed meanwhile")
     return StartedRank(one.host, one.service, one.starter, container.id)
 
 
-def _admit(one: _Rank) -> None:
+def _admit(one: RankHands) -> None:
     """Admit a rank on its host; what was just removed gives its memory back in a moment, for which this waits.
 
     Raises:
@@ -226,40 +196,3 @@ def _admit(one: _Rank) -> None:
     if not any(step.action in STARTS for step in plan.steps):
         message = f"{one.service.name}: its rank on {one.host.name} was started by somebody else meanwhile"
         raise EngineError(message, hint=f"sparkctl up {one.service.name} again")
-
-
-# --- waiting ---------------------------------------------------------------------------------------------------------
-
-
-def _proved(world: World, ranks: Sequence[_Rank], started: Sequence[StartedRank], *, keep: bool) -> None:
-    """Wait until the group is ready; whatever fails ends all of it."""
-    name, hosts, head = ranks[0].service.name, [one.host for one in ranks], ranks[0]
-    proof = GroupProof(started, world.report, values_of(hosts, [one.service for one in ranks]))
-    require = checks.require(head.host.world, checks.required_checks(head.host.world, [head.service]))
-    end = partial(ended, world, hosts, name, grace_s=0.0)
-    try:
-        for _ in proof.prove(require):
-            head.host.world.ports.clock.sleep(POLL_S)
-    except KeyboardInterrupt:
-        end()
-        raise WaitInterruptedError(f"interrupted while {name} started, and all its ranks are ended") from None
-    except BaseException:
-        if keep:
-            world.report.say(f"{name}: its ranks are kept on {', '.join(host.name for host in hosts)}")
-        else:
-            end()
-        raise
-    kept.keep(world, kept.KeptGroup(name, tuple(host.name for host in hosts), ready=True))
-
-
-def ended(world: World, hosts: Sequence[GroupHost], name: str, *, grace_s: float) -> bool:
-    """End all ranks of a group, and forget it where that was possible on every host; return whether it was.
-
-    A host on which it was not is warned of: what it has is kept in mind, and the next command that knows it ends it.
-    """
-    left = seen.end(hosts, name, world.report, grace_s=grace_s)
-    for host, error in left.items():
-        world.report.warn(f"{name}: its rank on {host} may still run: {error.message}")
-    if not left:
-        kept.forget(world, name)
-    return not left

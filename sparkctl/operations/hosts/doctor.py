@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.operations import doctor as of_host
 from sparkctl.operations.doctor import Examined, Status
 from sparkctl.operations.hosts import judged
 from sparkctl.operations.hosts.everywhere import asked, refuse_twice
+from sparkctl.operations.hosts.held import holds, named
 from sparkctl.operations.hosts.judged import SeenHost
 from sparkctl.operations.hosts.listed import hosts
 from sparkctl.operations.hosts.reached import by_ssh
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.operations.hosts.everywhere import HostAnswer
     from sparkctl.operations.hosts.reached import ConnectedHost, Reach
+    from sparkctl.operations.hosts.same import HostHolds
     from sparkctl.recipes.hosts.declared import DeclaredHost
     from sparkctl.world.engine import EngineInfo
     from sparkctl.world.host import Gpu
@@ -49,23 +51,33 @@ def _reached(one: HostAnswer[list[Examined]]) -> Examined:
     return Examined("ssh", Status.OK, f"{name} answers")
 
 
-def check(world: World, one: str, other: str, *, reach: Reach = by_ssh) -> list[Examined]:
-    """Return what two hosts differ in, and whether they reach each other on the fabric.
+class _HostSaid(NamedTuple):
+    """What a host says for a comparison; ``reaches`` is None where the other one's fabric was not tried."""
+
+    engine: EngineInfo | None
+    gpus: Sequence[Gpu]
+    reaches: bool | None
+    holds: Sequence[HostHolds]
+
+
+def check(world: World, one: str, other: str, recipes: Sequence[str] = (), *, reach: Reach = by_ssh) -> list[Examined]:
+    """Return what two hosts differ in, whether they reach each other on the fabric, and what they have of recipes.
 
     Raises:
-        InputError: there is no such host; or both names are one machine.
+        InputError: there is no such host or recipe; or both names are one machine.
         EngineError: one of them is not reached.
     """
     if one == other:
         raise InputError(f"{one} is compared with itself", hint="name two hosts")
     wanted = _wanted(world, (one, other))
 
-    def look(there: World, reached: ConnectedHost | None) -> tuple[EngineInfo | None, Sequence[Gpu], bool | None]:
+    def look(there: World, reached: ConnectedHost | None) -> _HostSaid:
         fabrics = [host.fabric for host in wanted.values() if host.fabric is not None]
         own = {address.address for address in reached.facts.interfaces} if reached is not None else set()
         to = [fabric.address for fabric in fabrics if fabric.address not in own]
         whether = reached.reaches(to[0]) if reached is not None and len(fabrics) == len(wanted) and to else None
-        return _engine(there), there.host.gpus(), whether
+        held = [holds(there, "", each) for each in named(there, recipes)] if recipes else []
+        return _HostSaid(_engine(there), there.host.gpus(), whether, held)
 
     answers = asked(world, wanted, look, reach=reach)
     for answer in answers:
@@ -73,14 +85,18 @@ def check(world: World, one: str, other: str, *, reach: Reach = by_ssh) -> list[
             raise answer.error
     refuse_twice(answers)
     left, right = (_seen(answer, wanted[answer.name]) for answer in answers)
-    return judged.of_two(left, right)
+    held = [[each._replace(host=answer.name) for each in answer.answer.holds] for answer in answers if answer.answer]
+    return [
+        *judged.of_two(left, right),
+        *(found for pair in zip(*held, strict=True) for found in judged.of_holds(pair)),
+    ]
 
 
-def _seen(answer: HostAnswer[tuple[EngineInfo | None, Sequence[Gpu], bool | None]], declared: DeclaredHost) -> SeenHost:
-    engine, gpus, reaches = answer.answer or (None, (), None)
+def _seen(answer: HostAnswer[_HostSaid], declared: DeclaredHost) -> SeenHost:
+    said = answer.answer or _HostSaid(None, (), None, ())
     if answer.facts is None:
         raise EngineError(f"{answer.name} said nothing of itself")
-    return SeenHost(answer.name, declared, answer.facts, engine, gpus, answer.skew_s, reaches)
+    return SeenHost(answer.name, declared, answer.facts, said.engine, said.gpus, answer.skew_s, said.reaches)
 
 
 def _engine(world: World) -> EngineInfo | None:

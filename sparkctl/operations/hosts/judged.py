@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.units import format_duration, format_gib
 from sparkctl.operations.doctor import Examined, Status
+from sparkctl.operations.hosts import same
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from sparkctl.operations.hosts.same import HostDifference, HostHolds
     from sparkctl.recipes.hosts.declared import DeclaredHost, Fabric
     from sparkctl.world.engine import EngineInfo
     from sparkctl.world.host import Gpu, Interface, MachineFacts, RdmaDevice
@@ -168,6 +170,23 @@ def _between(one: SeenHost, other: SeenHost) -> Iterator[Examined]:
             yield Examined(_FABRIC, Status.WARNING, found, "a group would wait, and hang", fix)
         elif seen.reaches:
             yield Examined(_FABRIC, Status.OK, f"{seen.name} reaches {to.name} at {address}")
+
+
+def of_holds(holds: Sequence[HostHolds]) -> list[Examined]:
+    """Return in what two hosts differ that ought to have the same of one service."""
+    names = [one.host for one in holds]
+    service = holds[0].service
+    rows = [*same.differences(holds), *(row for row in same.absent(holds) if _on_none(row, holds))]
+    fix = f"sparkctl hosts distribute {service} --to {names[-1]} --from {names[0]}, or the other way round"
+    if not rows:
+        return [Examined(service, Status.OK, "the same image, model and mods, as far as sizes and known sums say it")]
+    consequence = "ranks of one service must run the same image over the same bytes"
+    return [Examined(service, Status.WARNING, str(row).removeprefix(f"{service}: "), consequence, fix) for row in rows]
+
+
+def _on_none(row: HostDifference, holds: Sequence[HostHolds]) -> bool:
+    """Return whether what a host lacks is on none of them: what one has is a difference already."""
+    return all(any(each.what == row.what for each in same.absent([one])) for one in holds)
 
 
 def _mtu(seen: SeenHost) -> int | None:

@@ -30,7 +30,7 @@ T = TypeVar("T")
 class OpenHost(NamedTuple):
     """A host that is open, or why it is not: of ``world`` and ``error`` one is None.
 
-    ``facts`` are what it said of itself; ``here``: it is this machine.
+    ``facts`` are what it said of itself, and ``reached`` is the way there; ``here``: it is this machine.
     """
 
     name: str
@@ -39,6 +39,7 @@ class OpenHost(NamedTuple):
     error: SparkctlError | None = None
     facts: MachineFacts | None = None
     here: bool = False
+    reached: ConnectedHost | None = None
 
 
 @contextmanager
@@ -52,28 +53,28 @@ def opened(world: World, hosts: Mapping[str, DeclaredHost]) -> Iterator[tuple[Op
     """
     with ExitStack() as closing:
 
-        def one(name: str) -> tuple[OpenHost, ConnectedHost | None]:
+        def one(name: str) -> OpenHost:
             declared = hosts[name]
             if declared.here:
                 facts = remote.facts_here() if not world.simulated else None
-                return OpenHost(name, declared, world, None, facts, here=True), None
+                return OpenHost(name, declared, world, None, facts, here=True)
             reached: ConnectedHost | None = None
             try:
                 reached = world.reach(name, declared.ssh, tell=lambda _: None, within_s=ASKED_S)
                 there, facts = world_of(world, name, declared, reached), reached.facts
                 _ = there.ports  # opened once, for all that is made of this world
             except SparkctlError as error:
-                return OpenHost(name, declared, None, error), reached
+                return OpenHost(name, declared, None, error, reached=reached)
             there.boundary = world.boundary
-            return OpenHost(name, declared, there, None, facts), reached
+            return OpenHost(name, declared, there, None, facts, reached=reached)
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
             found = list(pool.map(one, hosts))
-        for _, reached in found:
-            if reached is not None:
-                closing.callback(reached.close)
-        refuse_twice([HostAnswer(host.name, None, host.error, host.facts) for host, _ in found])
-        yield tuple(host for host, _ in found)
+        for host in found:
+            if host.reached is not None:
+                closing.callback(host.reached.close)
+        refuse_twice([HostAnswer(host.name, None, host.error, host.facts) for host in found])
+        yield tuple(found)
 
 
 def with_records_of(world: World, host: str) -> World:

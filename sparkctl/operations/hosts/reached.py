@@ -88,10 +88,10 @@ def world_of(world: World, name: str, declared: DeclaredHost, reached: Connected
     state = (Path(given) if given.startswith("/") else home / ".local/state") / "sparkctl"
     system = reached.models.file_problem(Path(places.SYSTEM)) is None
     run = Path(places.run_folder(facts.environ, str(state), facts.uid, system=system))
-    operator = Operator(home, world.operator.config, state, hub_cache(facts.environ, home), run)
+    operator = Operator(home, world.operator.config, state, hub_cache(facts.environ, home), run, world.operator.state)
     if declared.models is not None:
         operator = operator._replace(hub_cache=operator.expand(declared.models))
-    return World(
+    found = World(
         catalog=world.catalog,
         operator=operator,
         environ=world.environ,
@@ -99,6 +99,8 @@ def world_of(world: World, name: str, declared: DeclaredHost, reached: Connected
         profile=_profile(world, declared, reached),
         doors=reached.doors(world.operator.state / "hosts" / name),
     )
+    found.on = name
+    return found
 
 
 def _profile(world: World, declared: DeclaredHost, reached: ConnectedHost) -> str | HostProfile | None:

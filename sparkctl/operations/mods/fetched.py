@@ -51,7 +51,7 @@ def fetch_missing(world: World, found: Sequence[MountedMod]) -> list[MountedMod]
     for mod in found:
         if mod.waits:
             value = partial(secret_value, world, mod.mod)
-            done += fetch.fetch_missing(world.fetcher, world.files, [mod], world.report, value)
+            done += fetch.fetch_missing(world.fetcher, world.own_files, [mod], world.report, value)
     return done
 
 
@@ -73,7 +73,7 @@ def files_of(world: World, name: str) -> list[MountedMod]:
     mod = world.catalog.load("mod", name, Mod)
     folder, own = world.catalog.path("mod", name).parent, world.operator.mod_folder(name)
     originals = {file.name: _here(file, own, folder) for file in mod.files}
-    return placed.mounted(name, mod, pins_of(own, folder), lambda _: "", world.operator.state, originals)
+    return placed.mounted(name, mod, pins_of(own, folder), lambda _: "", world.operator.states, originals)
 
 
 def secret_value(world: World, mod: str, name: str) -> str:

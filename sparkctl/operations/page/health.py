@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.units import format_duration, format_gib
 from sparkctl.operations.page import bar
-from sparkctl.operations.page.view import HealthSentence
+from sparkctl.operations.page.view import NOT_YET, HealthSentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -87,6 +87,16 @@ def _not_read(view: BoxView) -> HealthSentence | None:
     return HealthSentence(BUSY, f"{_state(view)}, but {first.words}", first.todo)
 
 
+def _host_silent(view: BoxView) -> HealthSentence | None:
+    silent = [one for one in view.gateway.hosts if one.problem is not None and one.problem != NOT_YET]
+    if not silent:
+        return None
+    first, others = silent[0], len(silent) - 1
+    told = f"{_state(view)}, but host {first.name} does not answer" + (f" (and {others} more)" if others else "")
+    words, todo = ("", "") if first.problem is None else first.problem
+    return HealthSentence(BUSY, f"{told}: {words}", todo)
+
+
 def _applying(view: BoxView) -> HealthSentence | None:
     told = view.gateway.applying
     if not told:
@@ -134,6 +144,7 @@ _RULES: Final[tuple[Callable[[BoxView], HealthSentence | None], ...]] = (
     _not_read,
     _guard_missing,
     _going,
+    _host_silent,
     _as_it_should,
 )
 """The worst first; the last always answers."""

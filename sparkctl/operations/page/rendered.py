@@ -10,7 +10,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from sparkctl.base.shown import json_text, one_line
 from sparkctl.base.units import format_duration, format_gib
-from sparkctl.operations.page import bar, calling, course, health, tables
+from sparkctl.operations.page import bar, calling, course, health, hosts, tables
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -93,11 +93,13 @@ def document(view: BoxView, zone: tzinfo | None = None) -> dict[str, object]:
             "todo": one_line(told.todo),
             "at": tables.when(view.at, zone),
             "course-words": _course_words(view.course, zone),
+            **{f"host-{place}": one_line(hosts.caption(one)) for place, one in enumerate(view.gateway.hosts)},
         },
         "warnings": [
             one_line(f"{one.words}; next: {one.todo}") for one in view.warnings if one.words not in told.words
         ],
         "bars": [_bar(memory) for memory in view.memories],
+        "hosts": [_bar(hosts.memory(one)) for one in view.gateway.hosts],
         "course": {
             "line": course.line(view.course),
             "area": course.area(view.course),

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from sparkctl.base.shown import one_line
 from sparkctl.base.units import GIB, format_bytes, format_duration, format_gib
-from sparkctl.operations.page import bar
+from sparkctl.operations.page import bar, hosts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,8 @@ class ShownTable(NamedTuple):
 def tables(view: BoxView, zone: tzinfo | None = None) -> dict[str, ShownTable]:
     """Return the tables of a page by their names. ``zone`` is that of times, None: this host's."""
     found = (_memory(view), _services(view), _requests(view), _happened(view, zone), _room(view), _machine(view))
-    return {one.name: _shown(one) for one in (*found, _routes(view, zone), _keys(view))}
+    more = (_routes(view, zone), _keys(view), _hosts(view), _elsewhere(view))
+    return {one.name: _shown(one) for one in (*found, *more)}
 
 
 def _shown(table: ShownTable) -> ShownTable:
@@ -284,6 +285,38 @@ def _keys(view: BoxView) -> ShownTable:
         for one in view.gateway.keys
     )
     return ShownTable("keys", "Use by key", columns, rows, "no key was used yet")
+
+
+def _hosts(view: BoxView) -> ShownTable:
+    columns = (
+        ShownColumn("host"),
+        ShownColumn("state"),
+        ShownColumn("free to start more", "number"),
+        ShownColumn("guard"),
+    )
+    rows = tuple(
+        ShownRow(
+            one.name,
+            (one.name, hosts.state(one), hosts.free(one), hosts.guard(one)),
+            "off" if one.problem is not None else "ready",
+        )
+        for one in view.gateway.hosts
+    )
+    return ShownTable("hosts", "Other hosts", columns, rows, "no other host is declared")
+
+
+def _elsewhere(view: BoxView) -> ShownTable:
+    columns = (ShownColumn("host"), *_SERVICES[:2], *_SERVICES[3:7])
+    found = [(host, one) for host in view.gateway.hosts for one in host.services][: hosts.MOST]
+    rows = tuple(
+        ShownRow(
+            f"{one.name}@{host.name}",
+            (host.name, *(cell for place, cell in enumerate(_of_service(one)) if place in {0, 1, 3, 4, 5, 6})),
+            one.phase,
+        )
+        for host, one in found
+    )
+    return ShownTable("elsewhere", "Services there", columns, rows, "no service is seen on another host")
 
 
 # --- words -----------------------------------------------------------------------------------------------------------

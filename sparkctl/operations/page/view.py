@@ -179,6 +179,9 @@ class TroubleOnPage(NamedTuple):
     todo: str
 
 
+NOT_YET: Final = TroubleOnPage("it was not looked at yet", "wait some seconds, and reload")
+
+
 class HostOnPage(NamedTuple):
     """Another host: how it is, and what of it is seen. ``problem`` is why nothing is seen, None while it answers.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.base.errors import InputError
 from sparkctl.operations import models
 from sparkctl.operations.mods.fetched import fetch_missing
 from sparkctl.operations.services import pulling
@@ -26,6 +27,7 @@ def startable(world: World, loader: Loader, asked: AskedSet, *, download: bool =
         InputError: as for ``up``; but an image that says which vLLM it has, and mods, nothing was fetched.
         EngineError: such an image cannot be had.
     """
+    _refuse_hosts(world, asked)
     located = asked.located(loader)
     if _came(world, located):
         located = asked.located(loader)
@@ -39,6 +41,19 @@ def startable(world: World, loader: Loader, asked: AskedSet, *, download: bool =
         world.required_secrets(service)
     fetch_missing(world, [mod for service in services for mod in service.mods])
     return services
+
+
+def _refuse_hosts(world: World, asked: AskedSet) -> None:
+    """Refuse a stack that runs on several hosts: here all of it would come onto this one.
+
+    Raises:
+        InputError: it is such a stack.
+    """
+    for name in asked.names:
+        if world.catalog.knows_stack(name) and world.catalog.stack(name).stack.hosts:
+            message = f"{name} lists its hosts, and this starts services on one machine alone"
+            hint = f"sparkctl apply {name} starts each on its host; sparkctl --host HOST up SERVICE starts one"
+            raise InputError(message, hint=hint)
 
 
 def _came(world: World, located: Sequence[Located]) -> bool:

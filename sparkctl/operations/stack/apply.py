@@ -41,12 +41,17 @@ _NOTHING: Final = Arranged((), Plan(fits=True, pool=Pool(0, 0, 0), steps=()))
 class ApplyOptions:
     """How a stack is applied. ``prune`` removes what is declared no more; ``dry_run`` only says what would be done.
 
-    ``locked`` refuses a stack that differs from its lock.
+    ``locked`` refuses a stack that differs from its lock. Of a stack over several hosts ``goes`` are services that run
+    on another one from now on and are removed here in any case, ``elsewhere`` all that are not this host's alone, and
+    ``whole`` is the digest that all its hosts keep.
     """
 
     prune: bool = False
     dry_run: bool = False
     locked: bool = False
+    goes: tuple[str, ...] = ()
+    whole: str = ""
+    elsewhere: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +103,13 @@ def prepared(world: World, stack: str, options: ApplyOptions) -> Prepared:
     if not options.dry_run:
         fetch_images(world, found.services)
     if options.locked:
-        locked.require(world, stack, found.services)
+        locked.require(world, stack, found.services, options.elsewhere)
     generation = kept(world, found, 0, world.ports.clock.epoch(), who(world), applied)
+    generation = replace(generation, whole=options.whole)
     refuse_others(world, generation, applied)
-    gone = declared_no_more(world, generation, applied)
-    effect = Effect(found.services, generation, gone if options.prune else ())
+    others = {*options.goes, *options.elsewhere}
+    gone = [name for name in declared_no_more(world, generation, applied) if name not in others]
+    effect = Effect(found.services, generation, (*options.goes, *(gone if options.prune else ())))
     told = differing.against(world, generation, applied)
     images = dict.fromkeys(one.spec.image for one in found.services) if options.dry_run else ()
     fetched = tuple(image for image in images if world.engine.image(image) is None)
@@ -114,7 +121,7 @@ def _unchanged(world: World, stack: str, options: ApplyOptions, applied: KeptGen
 
     What is said of that needs no plan, and no command that was made of the same before.
     """
-    if applied is None or standing.standings(world) or _left_over(world):
+    if applied is None or options.goes or standing.standings(world) or _left_over(world):
         return None
     loader = world.loader(world.ports.models, world.known_images)
     loaded = stack_of(world, stack)
@@ -122,10 +129,11 @@ def _unchanged(world: World, stack: str, options: ApplyOptions, applied: KeptGen
     generation = kept(
         world, ResolvedStack(loaded, services, declared(loaded)), 0, world.ports.clock.epoch(), who(world), applied
     )
+    generation = replace(generation, whole=options.whole)
     told = differing.against(world, generation, applied)
     names = {one.name for one in generation.services}
     ready = Prepared(Effect(services, generation), told, _NOTHING)
-    gone = declared_no_more(world, generation, applied)
+    gone = [name for name in declared_no_more(world, generation, applied) if name not in options.elsewhere]
     same = _nothing_new(ready) and all(one.same for one in told.services if one.name in names)
     if not same or (gone and options.prune) or not _all_ready(world, names):
         return None
@@ -149,10 +157,15 @@ def carried_out(world: World, ready: Prepared) -> AppliedStack:
             ``put_into_effect``.
     """
     applied = ready.diff.applied
-    if ready.as_declared and applied is not None and not _left_over(world) and not standing.standings(world):
+    if applied is not None and nothing_to_do(world, ready):
         return AppliedStack(applied, (), ready.diff, already=True)
     done = effects.put_into_effect(world, ready.effect)
     return AppliedStack(done.generation, done.acts, ready.diff)
+
+
+def nothing_to_do(world: World, ready: Prepared) -> bool:
+    """Return whether a stack is as it was prepared: nothing is done, and no new generation is made."""
+    return ready.as_declared and not _left_over(world) and not standing.standings(world)
 
 
 def apply(world: World, stack: str, options: ApplyOptions | None = None) -> AppliedStack:
@@ -170,9 +183,12 @@ def apply(world: World, stack: str, options: ApplyOptions | None = None) -> Appl
 def _nothing_new(ready: Prepared) -> bool:
     """Return whether the last apply was of the same, and came to its end."""
     applied = ready.diff.applied
-    if applied is None or ready.diff.before or ready.diff.host or applied.stack != ready.effect.generation.stack:
+    wanted = ready.effect.generation
+    if applied is None or ready.diff.before or ready.diff.host:
         return False
-    return [_essence(one) for one in applied.services] == [_essence(one) for one in ready.effect.generation.services]
+    if (applied.stack, applied.whole) != (wanted.stack, wanted.whole):
+        return False
+    return [_essence(one) for one in applied.services] == [_essence(one) for one in wanted.services]
 
 
 def _essence(one: object) -> object:

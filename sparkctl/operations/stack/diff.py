@@ -58,8 +58,8 @@ class StackDiff(NamedTuple):
 def diff(world: World, stack: str | None = None, *, mods: bool = False) -> StackDiff:
     """Return how a stack, what was applied last, and what runs differ.
 
-    Without a ``stack``, the file that was applied is read again; where it is gone, what was applied is all that is
-    declared. ``mods`` asks the containers whether their mods are in them still.
+    Without a ``stack``, the file that was applied is read again; where it is gone, or is for several hosts, what was
+    applied is all that is declared. ``mods`` asks the containers whether their mods are in them still.
 
     Raises:
         InputError: nothing was applied and no stack is named, or a file cannot be used.
@@ -70,6 +70,10 @@ def diff(world: World, stack: str | None = None, *, mods: bool = False) -> Stack
         return against(world, _declared(world, stack, applied), applied, mods=mods)
     if applied is None:
         raise InputError("nothing was applied yet", hint="name a stack: sparkctl diff STACK; sparkctl apply STACK")
+    if applied.whole:
+        told = f"{applied.stack} is for several hosts: this holds its part here against what was applied"
+        world.report.say(f"{told}; sparkctl diff {applied.file} reads it again, for all of them")
+        return against(world, applied, applied, mods=mods)
     if regular_file.is_there(Path(applied.file)):
         return against(world, _declared(world, applied.file, applied), applied, mods=mods)
     world.report.warn(f"{applied.file} is not there any more: what was applied of it is taken for declared")

@@ -82,15 +82,11 @@ def put_into_effect(world: World, effect: Effect) -> Done:
     """
     world.refuse_elsewhere()
     with alone(world):
-        fetch_images(world, effect.services)
-        controller(world, []).put_right()
-        plan = planned(world, effect)
-        _refuse(plan)
-        acting = _Acting(world, effect)
-        acting.prepare(plan)
-        kept = Generations(world).keep(effect.generation)
-        acting.act(plan, kept)
-        return Done(kept, plan.acts)
+        acting = Acting(world, effect)
+        acting.prepare()
+        kept = acting.keep()
+        acting.act()
+        return Done(kept, acting.plan.acts)
 
 
 def _refuse(plan: Arranged) -> None:
@@ -128,24 +124,41 @@ def _blocked(world: World, wanted: Sequence[Service], goes: Sequence[str]) -> di
     return found
 
 
-class _Acting:
-    """Acts on an arrangement, and undoes it."""
+class Acting:
+    """Acts on one host's arrangement, and undoes it; whoever makes it keeps others out meanwhile (``alone``).
+
+    It is prepared, its generation is kept, it acts, and it is settled, or it failed; in this order.
+    """
+
+    plan: Arranged
+    """What it does; it is arranged when everything is prepared."""
+    kept: KeptGeneration
+    """The generation that it brings about, as it was kept."""
 
     def __init__(self, world: World, effect: Effect) -> None:
         self._world = world
         self._effect = effect
         self._services = {one.name: one for one in effect.services}
         self._require: Require = named.require(world, named.required_checks(world, effect.services))
-        self._before = self._there()
-        self._ran = {name: one for name, one in self._before.items() if one.state == "running"}
+        self._before: dict[str, Container] = {}
+        self._ran: dict[str, Container] = {}
         self._touched: list[str] = []
 
-    def prepare(self, plan: Arranged) -> None:
-        """Make sure of everything that can be known before the first act.
+    def prepare(self) -> None:
+        """Arrange what is done, and make sure of everything that can be known before the first act.
+
+        What killed commands left is put right.
 
         Raises:
-            EngineError, ModError, InputError: as for ``prepare.prepare`` and ``refuse_misread``; nothing was touched.
+            StackRefusedError: the whole does not fit.
+            EngineError, ModError, InputError: as for ``planned``, ``prepare.prepare`` and ``refuse_misread``.
         """
+        fetch_images(self._world, self._effect.services)
+        controller(self._world, []).put_right()
+        self.plan = plan = planned(self._world, self._effect)
+        _refuse(plan)
+        self._before = self._there()
+        self._ran = {name: one for name, one in self._before.items() if one.state == "running"}
         starts = [name for act in plan.acts if act.kind in {ActKind.START, ActKind.REPLACE} for name in act.services]
         starting = [self._services[name] for name in starts]
         for line in refuse_misread(starting):
@@ -153,22 +166,51 @@ class _Acting:
         taken = _blocked(self._world, starting, self._effect.goes)
         prepare.prepare(self._world.ports, self._world.report, starting, taken=taken)
 
-    def act(self, plan: Arranged, kept: KeptGeneration) -> None:
-        """Act, and keep how it ended."""
+    def keep(self) -> KeptGeneration:
+        """Keep the generation that is brought about, and return it with its number; raises as ``Generations.keep``."""
+        self.kept = Generations(self._world).keep(self._effect.generation)
+        return self.kept
+
+    def act(self) -> None:
+        """Do all of it, and keep how it ended; what fails is undone."""
         try:
-            for act in plan.acts:
-                self._one(act)
-            self._verify(plan)
+            for act in self.plan.acts:
+                self.do(act)
+            self.verify()
         except (WaitInterruptedError, KeyboardInterrupt):
-            self._end(kept, FAILED, "interrupted by the operator: what was changed stays")
+            self.stopped()
             raise
         except SparkctlError as error:
-            told = self._undone()
-            first, *_ = error.message.splitlines() or [type(error).__name__]  # the rest is a log, kept elsewhere
-            self._end(kept, FAILED, "; ".join([first, *told]))
-            self._world.report.say(f"generation {kept.number} was not applied{self._still()}")
+            self.failed(first_line(error))
             raise
-        removed = tuple(name for act in plan.acts if act.kind is ActKind.REMOVE for name in act.services)
+        self.settle()
+
+    def stopped(self) -> None:
+        """Keep that the operator stopped waiting: what was changed stays."""
+        self._end(self.kept, FAILED, "interrupted by the operator: what was changed stays")
+
+    def failed(self, why: str) -> list[str]:
+        """Undo what was done, keep why, and return what could not be undone, a sentence each.
+
+        Raises:
+            EngineError: the engine does not answer any more; that it failed is kept all the same.
+        """
+        told = ["what was changed could not be undone: its engine does not answer"]
+        try:
+            told = self._undone()
+        finally:
+            self._end(self.kept, FAILED, "; ".join([why, *told]))
+        self._world.report.say(f"generation {self.kept.number} was not applied{self._still()}")
+        return told
+
+    def settle(self) -> None:
+        """Keep that everything is as it has to be.
+
+        Raises:
+            InputError: that cannot be kept.
+        """
+        kept = self.kept
+        removed = tuple(name for act in self.plan.acts if act.kind is ActKind.REMOVE for name in act.services)
         try:
             standing.release(self._world, [*(one.name for one in kept.services), *removed])
             self._end(kept, APPLIED, removed=removed)
@@ -177,7 +219,12 @@ class _Acting:
             hint = f"{error.hint or 'mend that'}; then apply it again: what runs so stays up"
             raise InputError(message, hint=hint) from None
 
-    def _one(self, act: Act) -> None:
+    def do(self, act: Act) -> None:
+        """Do one act.
+
+        Raises:
+            EngineError, ModError, NotReadyError, CheckError, WaitInterruptedError: as for ``up`` and ``down``.
+        """
         self._touched += act.services
         if act.kind is ActKind.REMOVE:
             for name in act.services:
@@ -187,14 +234,14 @@ class _Acting:
         services = [self._services[name] for name in act.services]
         self._controller(services).up(services, Options(replace=True, require=self._require))
 
-    def _verify(self, plan: Arranged) -> None:
+    def verify(self) -> None:
         """Check the mods of what was left as it is: what starts is checked then.
 
         Raises:
             ModError: a file is not in the container as it has to be.
         """
-        done = {name for act in plan.acts for name in act.services}
-        for step in plan.plan.steps:
+        done = {name for act in self.plan.acts for name in act.services}
+        for step in self.plan.plan.steps:
             if step.service not in done:
                 prepare.verify_container(self._world.engine, self._services[step.service])
 
@@ -269,6 +316,12 @@ class _Acting:
 
     def _there(self) -> dict[str, Container]:
         return {name: one for name, one in deployed.services(self._world.engine) if one.name == name}
+
+
+def first_line(error: SparkctlError) -> str:
+    """Return the first line of what an error says; the rest is a log, which is kept elsewhere."""
+    first, *_ = error.message.splitlines() or [type(error).__name__]
+    return first
 
 
 def as_it_ran(world: World, name: str, container: Container) -> Service:

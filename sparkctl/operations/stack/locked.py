@@ -15,7 +15,7 @@ from sparkctl.planning.box.lock_file import END, SCHEMA, StackLock
 from sparkctl.recipes.catalog import SHIPPED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from sparkctl.operations.context import World
@@ -66,24 +66,27 @@ def check(world: World, name: str, *, hashing: bool = False) -> list[LockDiffere
     return _differences(world, name, names_of(world, name), hashing=hashing)
 
 
-def mismatches(world: World, name: str, services: Sequence[Service]) -> list[str]:
+def mismatches(world: World, name: str, services: Sequence[Service], elsewhere: Collection[str] = ()) -> list[str]:
     """Return where services of a stack differ from its lock, a line each: ``service: what: locked X, found Y``.
+
+    ``elsewhere`` are services that other hosts run: what is locked of them is looked at there.
 
     Raises:
         InputError: no such stack, no lock of it, or one that cannot be used here.
         EngineError: the engine does not answer.
     """
-    return [str(one) for one in _differences(world, name, behind.of_services(services))]
+    found = _differences(world, name, behind.of_services(services))
+    return [str(one) for one in found if one.service not in elsewhere]
 
 
-def require(world: World, name: str, services: Sequence[Service]) -> None:
+def require(world: World, name: str, services: Sequence[Service], elsewhere: Collection[str] = ()) -> None:
     """Refuse services of a stack that differ from its lock: for ``apply --locked``, before anything is touched.
 
     Raises:
         InputError: a line for each difference; or as for ``mismatches``.
         EngineError: the engine does not answer.
     """
-    wrong = mismatches(world, name, services)
+    wrong = mismatches(world, name, services, elsewhere)
     if wrong:
         hint = f"bring back what was locked, or take what is here: sparkctl lock {name}"
         raise InputError("not as it was locked:\n" + "\n".join(wrong), hint=hint)

@@ -163,6 +163,7 @@ def kept(
         floor_bytes=host.guard.floor,
         routes=declared_routes(stack.loaded),
         gateway=declared_gateway(stack.loaded, world.operator),
+        elsewhere=tuple(_declared(name, one) for name, one in stack.loaded.elsewhere.items()),
     )
 
 

@@ -22,7 +22,7 @@ from sparkctl.recipes.catalog import HUB, CatalogEntry, checked
 from sparkctl.recipes.host import caches
 from sparkctl.recipes.minimal import completed
 from sparkctl.recipes.service import Command
-from sparkctl.recipes.stack import Member
+from sparkctl.recipes.stack_parts.member import Member
 from sparkctl.world import labels
 from sparkctl.world.docker_run import grammar
 from sparkctl.world.labels import LABEL_SPEC

@@ -101,6 +101,7 @@ def prepared(world: World, number: int | None = None, *, prune: bool = False, pu
         floor_bytes=target.floor_bytes,
         routes=target.routes,
         gateway=target.gateway,
+        elsewhere=target.elsewhere,
     )
     refuse_others(world, generation, before)
     gone = declared_no_more(world, generation, before)

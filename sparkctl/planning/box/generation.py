@@ -71,7 +71,10 @@ class KeptGeneration:
 
     ``stack`` is the stack's name and ``file`` the file that it was read from. ``restores`` is the generation that a
     rollback brought back. ``reserve_bytes``, ``act_bytes`` and ``floor_bytes`` are the host settings of the stack,
-    None where it says nothing of one. ``routes`` and ``gateway`` are what it says of its gateway, None for nothing.
+    None where it says nothing of one. ``routes`` and ``gateway`` are what it says of its gateway, None for nothing. Of
+    a stack over several hosts ``services`` are those of this host, and ``whole`` is a digest of all of it, the same on
+    each host; "" for a stack of one machine. ``elsewhere`` is what it says of its services on other hosts, for the host
+    that has its gateway.
     """
 
     number: int
@@ -86,6 +89,8 @@ class KeptGeneration:
     floor_bytes: int | None = None
     routes: tuple[DeclaredRoute, ...] = ()
     gateway: DeclaredGateway | None = None
+    whole: str = ""
+    elsewhere: tuple[DeclaredService, ...] = ()
 
     def service(self, name: str) -> KeptService | None:
         """Return its service of this name, None where it has none."""

@@ -66,19 +66,27 @@ def _anew(
     moved: list[str] = []
     refused: list[PlacementRefusal] = []
     for service in services:
+        if _is_here(service, rooms) and not _may_use(service, rooms):
+            _end(service, rooms)  # it goes in any case, and others may have its memory: two may change places
+    for service in services:
         found = _found(service, rooms)
         if isinstance(found, PlacementRefusal):
             refused.append(found)
             if _is_here(service, rooms):
                 where[service.name] = service.at
             continue
-        for name in service.at:
-            if name in rooms and name not in found:
-                rooms[name].end(service.name)
+        _end(service, rooms, but=found)
         if service.at and set(found) != set(service.at):
             moved.append(service.name)
         _put(service, found, rooms, where)
     return tuple(moved), tuple(refused)
+
+
+def _end(service: PlacedService, rooms: Mapping[str, HostRoom], but: Sequence[str] = ()) -> None:
+    """Count a service as ended on the hosts that it is on, but these."""
+    for name in service.at:
+        if name in rooms and name not in but:
+            rooms[name].end(service.name)
 
 
 def _asleep(

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.recipes.exchange.sources import commands, eugr, litellm, llama_swap, sparkrun, systemd, vllm_recipes
+from sparkctl.recipes.exchange.sources import (
+    commands,
+    eugr,
+    litellm,
+    llama_swap,
+    quadlet,
+    sparkrun,
+    systemd,
+    vllm_recipes,
+)
 from sparkctl.recipes.exchange.sources.compose import reader as compose
 
 if TYPE_CHECKING:
@@ -33,7 +42,7 @@ class Form(NamedTuple):
     of_yaml: bool = True
 
 
-_OTHER_TEXTS: Final = (".bash", ".md", ".markdown", ".mdx", ".rst", ".service", ".sh", ".zsh")
+_OTHER_TEXTS: Final = (".bash", ".container", ".md", ".markdown", ".mdx", ".rst", ".service", ".sh", ".zsh")
 
 FORMS: Final = (
     Form("compose", compose.recognises, compose.read, compose.stack),
@@ -42,6 +51,7 @@ FORMS: Final = (
     Form(litellm.FORM, litellm.recognises, litellm.read, litellm.stack),
     Form(eugr.FORM, eugr.recognises, eugr.read),
     Form(sparkrun.FORM, sparkrun.recognises, sparkrun.read),
+    Form(quadlet.FORM, quadlet.recognises, quadlet.read, of_yaml=False),
     Form(systemd.FORM, systemd.recognises, systemd.read, of_yaml=False),
     Form("shell commands", commands.recognises, commands.read, of_yaml=False),
 )

@@ -103,7 +103,7 @@ def _of_fraction(service: Service) -> Costs:
 
 
 def _halved(service: Service, path: KeyPath) -> Costs:
-    value = service.recipe.limits.model_dump(by_alias=True)[str(path[1])]
+    value = getattr(service.recipe.limits, str(path[1]).replace("-", "_"))
     half = value // 2
     if half == 0:
         return Costs(untold="one is the least")

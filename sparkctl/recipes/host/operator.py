@@ -15,6 +15,7 @@ STANDARD_CACHE: Final = "~/.cache/huggingface"
 class Operator(NamedTuple):
     """The operator's own folders; ``hub_cache`` is their cache of models where it is not in the standard place.
 
+    ``own_state`` is the state folder of the machine that sparkctl runs on, where ``state`` is that of another host.
     ``run`` is where guard, agent and commands of this host meet; None on a simulated Spark, whose memory no guard sees.
     """
 
@@ -23,6 +24,7 @@ class Operator(NamedTuple):
     state: Path
     hub_cache: Path | None = None
     run: Path | None = None
+    own_state: Path | None = None
 
     def expand(self, path: str) -> Path:
         """Return ``path`` with a leading ``~`` as the operator's home."""
@@ -35,6 +37,11 @@ class Operator(NamedTuple):
         if cache in {None, STANDARD_CACHE} and self.hub_cache is not None:
             return self.hub_cache
         return self.expand(cache or STANDARD_CACHE) / "hub"
+
+    @property
+    def states(self) -> tuple[Path, Path]:
+        """The state folders of the host that is worked on, and of this machine."""
+        return self.state, self.own_state or self.state
 
     @property
     def compiled(self) -> Path:

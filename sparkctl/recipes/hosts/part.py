@@ -29,7 +29,7 @@ class StackPart(NamedTuple):
 def part_of(loaded: LoadedStack, part: StackPart) -> LoadedStack:
     """Return a stack with some of its services alone; what they come after on other hosts is left out.
 
-    Routes stay where both of their services do.
+    The host with the gateway knows all routes, and what is said of the services on other hosts: it answers for them.
     """
     whole = loaded.stack
     kept = {
@@ -37,13 +37,14 @@ def part_of(loaded: LoadedStack, part: StackPart) -> LoadedStack:
         for name, one in whole.services.items()
         if name in part.services
     }
-    routes = {name: one for name, one in whole.routes.items() if {one.first, one.then} <= part.services}
     gateway = whole.gateway if part.gateway else None
-    given = {"services": kept, "routes": routes if part.gateway else {}, "gateway": gateway, "hosts": ()}
+    given = {"services": kept, "routes": whole.routes if part.gateway else {}, "gateway": gateway, "hosts": ()}
+    others = {name: one for name, one in whole.services.items() if name not in part.services}
     members = tuple(
         one._replace(after=_among(one.after, part.services)) for one in loaded.members if one.service in part.services
     )
-    return loaded._replace(stack=whole.model_copy(update=given), members=members)
+    elsewhere = others if part.gateway else {}
+    return loaded._replace(stack=whole.model_copy(update=given), members=members, elsewhere=elsewhere)
 
 
 def _among(names: tuple[str, ...], services: Collection[str]) -> tuple[str, ...]:

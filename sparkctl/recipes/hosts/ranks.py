@@ -8,15 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from pydantic import ValidationError
+
 from sparkctl.base.errors import InputError
+from sparkctl.base.lazy import LazyModule
 from sparkctl.base.units import GIB
 from sparkctl.world.labels import GroupRank
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sparkctl.recipes.hosts import declared
     from sparkctl.recipes.hosts.declared import DeclaredHost, Fabric
     from sparkctl.recipes.recipe import ContainerOptions, Recipe
+else:
+    declared = LazyModule("sparkctl.recipes.hosts.declared")
 
 FIRST_PORT: Final = 29501
 """Where ranks meet on the head (vLLM's default, 0.32.0 arg_utils.py); further groups take the next ports."""
@@ -67,6 +73,26 @@ class RankPlace(NamedTuple):
         """The same as its container says it."""
         head = self.hosts[0].fabric.address
         return GroupRank(self.rank, tuple(one.name for one in self.hosts), head, self.port)
+
+
+def as_recorded(group: GroupRank, env: Mapping[str, str], options: Mapping[str, str]) -> RankPlace | None:
+    """Return the place of a container in its group by what it says itself; None where that does not go together.
+
+    ``env`` is its environment, ``options`` are docker run's own (``world.settings``). Of the other hosts it knows no
+    more than their names, and where the head is.
+    """
+    own, interface = env.get(_ADDRESS), env.get(_INTERFACES[0])
+    if not own or not interface or not group.host:
+        return None
+    devices = tuple(filter(None, env.get(_DEVICES, "").split(",")))
+    try:
+        here = declared.Fabric(address=own, interface=interface, hca=devices)
+        head = declared.Fabric(address=group.head, interface=interface)
+    except ValidationError:
+        return None
+    rdma = any(RDMA in value for value in options.values())
+    hosts = [RankHost(name, here if name == group.host else head, rdma) for name in group.hosts]
+    return RankPlace(group.rank, tuple(hosts), group.port)
 
 
 def on_fabric(declared: Mapping[str, DeclaredHost], rdma: Mapping[str, bool]) -> tuple[RankHost, ...]:

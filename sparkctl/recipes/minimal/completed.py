@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base import document
 from sparkctl.base.document import Node
 from sparkctl.base.errors import Place, Problem
+from sparkctl.base.lazy import regex
 from sparkctl.recipes import layers
 from sparkctl.vllm import flags
 
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 
 HUB_BASE: Final = "_hub"
 """The recipe that a hub name extends: its image."""
-_HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
-_TAGGED: Final = re.compile(r"(?:^|[-_])v?(0\.\d+(?:\.\d+)?(?:(?:rc|\.post|\.dev)\d+)*)")
+_HUB_NAME: Final = regex(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+_TAGGED: Final = regex(r"(?:^|[-_])v?(0\.\d+(?:\.\d+)?(?:(?:rc|\.post|\.dev)\d+)*)")
 """A release of vLLM in an image's tag; the tags of NVIDIA's images are dates, such as 26.08-py3."""
-_OPENAI: Final = re.compile(r"(?:^|/)vllm-openai(?:$|[:@])")
+_OPENAI: Final = regex(r"(?:^|/)vllm-openai(?:$|[:@])")
 _FIRST_PORT: Final = 8100
 _PORTS: Final = 800
 

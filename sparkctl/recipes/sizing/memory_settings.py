@@ -13,6 +13,7 @@ from sparkctl.memory.model.geometry import reads_at_once
 from sparkctl.memory.settings import WITHOUT_ASYNC, Drafting, Settings, kv_dtype
 from sparkctl.memory.split import Split
 from sparkctl.memory.weights.load_options import LoadOptions
+from sparkctl.recipes import values
 from sparkctl.recipes.recipe import Memory
 from sparkctl.vllm import kinds
 from sparkctl.vllm.command.written import meaning
@@ -183,7 +184,7 @@ def open_inputs(recipe: Recipe, facts: ModelFacts) -> list[str]:
     if _is(recipe, "language-model-only"):
         return []
     limited = recipe.limits.multimodal or {}
-    return [name for name in facts.inputs if limited.get(name, 1) != 0]
+    return [name for name in facts.inputs if values.items_of(limited.get(name, 1)) != 0]
 
 
 def _is(recipe: Recipe, name: str, *, default: bool = False) -> bool:

@@ -40,8 +40,10 @@ def saved(client: APIClient, endpoint: Endpoint, reference: str, api: tuple[int,
         params = {}
         if api >= _PLATFORM:
             described: dict[str, Any] = client.inspect_image(reference)  # type: ignore[no-untyped-call]  # the stub's
-            platform = {"os": described.get("Os"), "architecture": described.get("Architecture")}
-            params = {"platform": json.dumps({**platform, "variant": described.get("Variant") or ""})}
+            names = {"os": "Os", "architecture": "Architecture", "variant": "Variant"}
+            params = {
+                "platform": json.dumps({key: described[name] for key, name in names.items() if described.get(name)})
+            }
         raw: Any = client
         answer = raw._get(  # noqa: SLF001  (get_image of the SDK names no platform)
             raw._url("/images/{0}/get", reference),  # noqa: SLF001

@@ -7,6 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
+from sparkctl.base.lazy import regex
 from sparkctl.base.shown import unseen
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 # POSIX shell, chapter 2.2 (quoting) and 2.3 (tokens). Python's shlex is no help: it keeps an escaped line end as a
 # word of its own, starts a comment inside a word, and keeps the backslash of "\$".
-_TOKEN: Final = re.compile(
+_TOKEN: Final = regex(
     r"""
       (?P<space>[ \t\n]+)
     | (?P<joined>\\\n)
@@ -27,12 +28,12 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_COMMENT: Final = re.compile(r"[^\n]*")
-_ESCAPED_IN_DOUBLE: Final = re.compile(r'\\(["\\$`]|\n)')
+_COMMENT: Final = regex(r"[^\n]*")
+_ESCAPED_IN_DOUBLE: Final = regex(r'\\(["\\$`]|\n)')
 
 # encoding/csv of Go, which docker reads these values with: quotes only around a whole field, doubled inside it.
-_CSV_FIELD: Final = re.compile(r'"((?:[^"\r]|"")*)"|([^",\r\n]*)')
-_CSV_QUOTED: Final = re.compile(r'[",\n]|^$|^\s')
+_CSV_FIELD: Final = regex(r'"((?:[^"\r]|"")*)"|([^",\r\n]*)')
+_CSV_QUOTED: Final = regex(r'[",\n]|^$|^\s')
 
 
 def quote(word: str, *, ascii_only: bool = False) -> str:

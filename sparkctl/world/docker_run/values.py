@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
+from sparkctl.base.lazy import regex
 from sparkctl.world.spec import Device, Ulimit
 
 if TYPE_CHECKING:
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
 
 _TRUE: Final = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE: Final = frozenset({"0", "f", "F", "false", "FALSE", "False"})
-_INTEGER: Final = re.compile(r"[+-]?(0|[1-9][0-9]*)")
-_SIZE: Final = re.compile(
+_INTEGER: Final = regex(r"[+-]?(0|[1-9][0-9]*)")
+_SIZE: Final = regex(
     r"(\+?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d{1,3})?) ?(?:([kmgtp])(?:i?b)?|b)?", re.ASCII | re.IGNORECASE
 )
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 # docker counts sizes in float64, which holds every integer below this one.
 _EXACT: Final = 2**53
 _INT64: Final = 2**63 - 1
-_DURATION: Final = re.compile(r"\+?((?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)", re.ASCII)
-_DURATION_PART: Final = re.compile(r"([\d.]+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_DURATION: Final = regex(r"\+?((?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)", re.ASCII)
+_DURATION_PART: Final = regex(r"([\d.]+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 _NANOSECONDS: Final = {
     "h": 3600 * 10**9,
     "m": 60 * 10**9,
@@ -39,12 +40,12 @@ _NANOSECONDS: Final = {
     "μs": 10**3,
     "ns": 1,
 }
-_CPUS: Final = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)", re.ASCII)
-_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_CPUS: Final = regex(r"(?:\d+(?:\.\d*)?|\.\d+)", re.ASCII)
+_NAME: Final = regex(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 # github.com/distribution/reference, regexp.go: [DOMAIN[:PORT]/]PATH[:TAG][@DIGEST]
 _PATH: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _LABEL: Final = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-IMAGE: Final = re.compile(
+IMAGE: Final = regex(
     rf"(?:(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?/)?{_PATH}(?:/{_PATH})*"
     r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?"
 )
@@ -69,11 +70,11 @@ ULIMITS: Final = frozenset(
     ]
 )
 # tags.cncf.io/container-device-interface, pkg/parser: VENDOR/CLASS=NAME
-_CDI: Final = re.compile(
+_CDI: Final = regex(
     r"[a-zA-Z](?:[a-zA-Z0-9_.-]*[a-zA-Z0-9])?/[a-zA-Z](?:[a-zA-Z0-9_-]*[a-zA-Z0-9])?"
     r"=[a-zA-Z0-9](?:[a-zA-Z0-9_.:-]*[a-zA-Z0-9])?"
 )
-_CAPABILITY: Final = re.compile(r"(?:CAP_)?([A-Z0-9_]+)")
+_CAPABILITY: Final = regex(r"(?:CAP_)?([A-Z0-9_]+)")
 
 
 def expected(what: str, found: str) -> InputError:

@@ -65,7 +65,7 @@ class Servers:
         self.pace = StreamPace(bounds)
         self._certificates: dict[str, tuple[tuple[int, int], aiohttp.Fingerprint]] = {}
         self._session = self._opened(
-            aiohttp.TCPConnector(limit=0, keepalive_timeout=bounds.pool_s, socket_factory=_line)
+            aiohttp.TCPConnector(limit=0, keepalive_timeout=bounds.pool_s, socket_factory=line_to)
         )
         self._by_socket: dict[str, aiohttp.ClientSession] = {}
 
@@ -173,7 +173,7 @@ def _died(error: Exception) -> ServerDiedError:
     return ServerDiedError(why(error), unsent=isinstance(error, _NOT_CONNECTED))
 
 
-def _line(address: tuple[int, int, int, str, tuple[str, int]]) -> sockets.socket:
+def line_to(address: tuple[int, int, int, str, tuple[str, int]]) -> sockets.socket:
     """Return a socket for an address; the silence of one that is not this host's own is asked about."""
     family, kind, protocol, _, (host, *_port) = address
     found = sockets.socket(family, kind, protocol)

@@ -112,6 +112,8 @@ class Doors(NamedTuple):
     manager: Callable[[], ServiceManager] = _manager
     door: DoorOpener = _door
     copies: Callable[[], Copies] = _copies
+    own_files: Callable[[], Files] | None = None
+    """The files of this machine where ``files`` are another's; None: they are the same."""
 
 
 def doors(engine: str, state: Path, tell: Callable[[str], None], *, bars: bool) -> Doors:

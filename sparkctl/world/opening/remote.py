@@ -8,7 +8,7 @@ import os
 import platform
 import socket
 import time
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +18,7 @@ from sparkctl.world.local.bare.machine import BareHost
 from sparkctl.world.local.clock import SystemClock
 from sparkctl.world.local.copying.host import HostCopies
 from sparkctl.world.local.copying.shell import CopyShell
+from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.locks import whoami
 from sparkctl.world.opening import Doors
 from sparkctl.world.ports import Ports
@@ -139,7 +140,8 @@ class RemoteSpark:
         self.host = RemoteHost(self._asks)
         self.models = RemoteModels(self._asks, self._ssh.folder / "models", laid)
         self.files = RemoteFiles(self._asks)
-        self.copies = HostCopies(RemoteCopyDisk(self._asks), CopyShell(name, self._ssh.command, "python3"))
+        pushing = partial(self._ssh.command, forwarding=True)
+        self.copies = HostCopies(RemoteCopyDisk(self._asks), CopyShell(name, self._ssh.command, "python3", pushing))
 
     @cached_property
     def facts(self) -> MachineFacts:
@@ -220,6 +222,7 @@ class RemoteSpark:
             models=lambda: self.models,
             clock=lambda: ThereClock(self.skew_s),
             copies=lambda: self.copies,
+            own_files=DiskFiles,
         )
 
     def _ports(self) -> Ports:

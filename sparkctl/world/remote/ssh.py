@@ -139,12 +139,14 @@ class Ssh:
             self._forwards[wanted] = path
         return self._forwards[wanted]
 
-    def command(self, words: Sequence[str]) -> list[str]:
-        """Return the words that run a program on the host, over this connection and with streams of its own.
+    def command(self, words: Sequence[str], *, forwarding: bool = False) -> list[str]:
+        """Return the words that run a program on the host, with streams of its own.
 
-        Its agent is the operator's where their own configuration of ssh forwards it to this host.
+        It goes over this connection, which forwards no agent. With ``forwarding`` it has one of its own, on which the
+        operator's configuration of ssh says whether their agent is forwarded to this host.
         """
-        options = ("BatchMode=yes", "ControlMaster=no", "ForwardX11=no", f"ControlPath={self.folder / 'c'}")
+        path = "none" if forwarding else str(self.folder / "c")
+        options = ("BatchMode=yes", "ControlMaster=no", "ConnectTimeout=8", "ForwardX11=no", f"ControlPath={path}")
         given = [word for option in options for word in ("-o", option)]
         return [*self._program, *given, "-T", "--", self.target, shlex.join(words)]
 

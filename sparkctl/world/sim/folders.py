@@ -15,10 +15,9 @@ import os
 import signal
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
 from functools import cache
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 from sparkctl.base import regular_file
 from sparkctl.base.bounded import BOUNDS, read_json
@@ -40,8 +39,7 @@ REFUSED: Final = 128
 """What docker has as the exit code of a container that had ended with 0 and whose next start it refused."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What was created.
 
     ``mounts`` are (source, target, read_only), and ``sources`` those that have to be there at a start. ``ports`` are
@@ -63,8 +61,7 @@ class Record:
     order: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """The last start.
 
     ``listens`` are the addresses and ports that it has on the host; ``log_from`` is the length of the log at that
@@ -77,16 +74,14 @@ class Run:
     log_from: int
 
 
-@dataclass(frozen=True, slots=True)
-class Holds:
+class Holds(NamedTuple):
     """The memory that a process takes, in bytes."""
 
     gpu: int
     host: int
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(NamedTuple):
     """The last exit. ``error`` is what the engine says about it."""
 
     code: int
@@ -111,13 +106,13 @@ class ContainerFolder:
 
     def write_record(self, record: Record) -> None:
         """Replace what was created."""
-        self._write("spec.json", asdict(record))
+        self._write("spec.json", record._asdict())
 
     def rename(self, name: str) -> None:
         """Give the container another name."""
         record = self.record()
         if record is not None:
-            self.write_record(replace(record, name=name))
+            self.write_record(record._replace(name=name))
 
     def run(self) -> Run | None:
         """Return the last start, or None: never started."""
@@ -127,7 +122,7 @@ class ContainerFolder:
         """Record a start; what the last one left is no longer true."""
         for stale in ("exit.json", "holds.json"):
             (self.path / stale).unlink(missing_ok=True)
-        self._write("run.json", asdict(run))
+        self._write("run.json", run._asdict())
 
     def exit(self) -> Exit:
         """Return the last exit; a process that could not record its own was killed.
@@ -137,16 +132,16 @@ class ContainerFolder:
         found, run, alive = self._read("exit.json", Exit), self.run(), self.path / "alive"
         if found is None:
             found = Exit(KILLED, alive.stat().st_mtime if alive.exists() else 0.0)
-        return found if run is None else replace(found, finished_at=max(found.finished_at, run.started_at))
+        return found if run is None else found._replace(finished_at=max(found.finished_at, run.started_at))
 
     def end(self, end: Exit) -> None:
         """Record an exit."""
-        self._write("exit.json", asdict(end))
+        self._write("exit.json", end._asdict())
 
     def refuse(self, error: str) -> None:
         """Record why a start was refused: the container stays as it was created or had ended."""
         last = self.exit()
-        self.end(replace(last, code=last.code or REFUSED, error=error))
+        self.end(last._replace(code=last.code or REFUSED, error=error))
 
     def holds(self) -> Holds:
         """Return what the process said it takes."""
@@ -154,7 +149,7 @@ class ContainerFolder:
 
     def write_holds(self, holds: Holds) -> None:
         """Record what the process takes now."""
-        self._write("holds.json", asdict(holds))
+        self._write("holds.json", holds._asdict())
 
     def lock_alive(self) -> int:
         """Take the lock that says the container runs, and return its descriptor, to be kept open."""

@@ -65,6 +65,12 @@ def test_the_recipe_of_a_container_is_written_and_the_container_is_not_touched(s
     assert "sparkctl did not start it" in spark.run("ps").err
 
 
+def test_one_rank_of_several_is_not_adopted(spark: FakeSpark) -> None:
+    runs(spark, command=(*COMMAND, "--tensor-parallel-size", "2", "--nnodes", "2", "--node-rank", "0"))
+    assert "one of several ranks that share a model" in spark.run("adopt", "chat").expect(2).err
+    assert not (spark.folder / "recipes/chat.yaml").exists()
+
+
 def test_of_a_recipe_with_another_name_the_container_stays_unknown(spark: FakeSpark) -> None:
     runs(spark)
     done = spark.run("adopt", "chat", "--name", "other", "--json").expect(0)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sparkctl.base.errors import InputError
 from sparkctl.operations.exchange import adopted
 from sparkctl.operations.exchange.adopted import AdoptedContainer
 from sparkctl.world.spec import ContainerSpec, Port
@@ -76,9 +78,9 @@ def test_what_is_kept_is_read_again_and_what_is_gone_is_forgotten() -> None:
     adopted.keep(files, STATE, "one", ADOPTED, there=["one"])
     other = replace_service(ADOPTED, "other")
     adopted.keep(files, STATE, "two", other, there=["one", "two"])
-    assert adopted.kept(files, STATE) == {"one": ADOPTED, "two": other}
+    assert adopted.kept(files, STATE).containers == {"one": ADOPTED, "two": other}
     adopted.keep(files, STATE, "three", ADOPTED, there=["two", "three"])
-    assert adopted.kept(files, STATE) == {"two": other, "three": ADOPTED}
+    assert adopted.kept(files, STATE).containers == {"two": other, "three": ADOPTED}
 
 
 def replace_service(one: AdoptedContainer, service: str) -> AdoptedContainer:
@@ -86,7 +88,18 @@ def replace_service(one: AdoptedContainer, service: str) -> AdoptedContainer:
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"containers": 1}', '{"containers": {"a": {"service": 1}}}'])
-def test_a_damaged_file_says_nothing(content: str) -> None:
-    files = FakeFiles()
-    files.write(STATE / adopted.NAME, content.encode(), mode=0o600)
-    assert adopted.kept(files, STATE) == {}
+def test_a_damaged_file_is_told_and_never_written_over(spark: FakeSpark, content: str) -> None:
+    spark.files.write(STATE / adopted.NAME, content.encode(), mode=0o600)
+    assert f"{STATE / adopted.NAME} is damaged" in spark.run("ps").expect(0).err
+    with pytest.raises(InputError, match=r"adopted\.json is damaged"):
+        adopted.keep(spark.files, STATE, "one", ADOPTED, there=["one"])
+    assert spark.files.content(STATE / adopted.NAME) == content.encode()
+
+
+def test_what_of_a_damaged_file_can_be_read_counts(spark: FakeSpark) -> None:
+    (theirs,) = spark.engine.there
+    rows = {theirs: ADOPTED._asdict(), "b": {"service": 1}}
+    spark.files.write(STATE / adopted.NAME, json.dumps({"containers": rows}).encode(), mode=0o600)
+    done = spark.run("ps").expect(0)
+    assert "is damaged at b: " in done.err
+    assert "chat" in done.out

@@ -163,12 +163,43 @@ def test_a_recipe_for_several_hosts_is_bound_to_those_that_are_named(spark: Fake
     (leader,), (worker,) = (template[part]["spec"]["containers"] for part in ("leaderTemplate", "workerTemplate"))
     assert leader["args"][-2:] == ["--master-port", "29501"]
     assert {"name": "GLOO_SOCKET_IFNAME", "value": "enp1s0f0np0"} in worker["env"]
+    head, other = (int(one["resources"]["requests"]["memory"].removesuffix("Mi")) for one in (leader, worker))
+    assert head / 2 < other < head - 512
+    planned = spark.run("size", str(file), "--json").expect(0).json
+    assert head == planned["steady_bytes"] // 2**20
     assert "LeaderWorkerSet" in spark.run(*kube).expect(0).out
     assert "needs 2 hosts (nodes of its recipe), and 1 are named: a" in spark.run(*kube, "--hosts", "a").expect(2).err
     assert "needs 2 hosts" in spark.run(*kube, "--hosts", "a,a").expect(2).err
     assert "no host c in" in spark.run(*kube, "--hosts", "a,c").expect(2).err
     assert "2 hosts share its model" in spark.run("export", str(file), "--as", "compose").expect(2).err
     assert "and --hosts is for one" in spark.run("export", "pair", "--as", "kubernetes", "--hosts", "a").expect(2).err
+
+
+STACK = """\
+hosts: [a, b]
+services:
+  one: {recipe: e4b-fp8, host: a}
+  two: {recipe: e4b-bf16, labels: {room: cellar}}
+  three: {recipe: e4b-nvfp4, spread: x, set: {serve.port: 8099}}
+"""
+
+
+def test_a_stack_for_several_hosts_has_each_service_where_it_says(spark: FakeSpark) -> None:
+    (spark.folder / "hosts.yaml").write_text(HOSTS.replace("spark-b,", "spark-b, labels: {room: cellar},"))
+    file = spark.folder / "over.yaml"
+    file.write_text(STACK)
+    out = spark.run("export", str(file), "--as", "kubernetes").expect(0).out
+    values = [read_yaml(text) for text in out.split("---\n")[1:]]
+    pods = {one["metadata"]["name"]: one["spec"]["template"]["spec"] for one in values if one["kind"] == "Deployment"}
+    assert pods["one"]["nodeSelector"] == {"sparkctl.host": "a"}
+    assert pods["two"]["nodeSelector"] == {"sparkctl.host": "b"}
+    assert "nodeAffinity" in pods["three"]["affinity"]
+    assert "runs on a, b, and compose" in spark.run("export", str(file), "--as", "compose").expect(2).err
+    file.write_text(STACK.replace("cellar", "attic"))
+    refused = spark.run("export", str(file), "--as", "kubernetes").expect(2).err
+    assert "two needs 1 of the stack's hosts with room=attic, and there are 0" in refused
+    file.write_text(STACK.replace("host: a", "host: [a, b]"))
+    assert "needs one host" in spark.run("export", str(file), "--as", "kubernetes").expect(2).err
 
 
 def test_the_gateway_of_a_stack_is_told_and_a_recipe_may_be_a_file(spark: FakeSpark) -> None:

@@ -54,7 +54,7 @@ def read_back(world: World, name: str, target: ExportTarget) -> Iterator[tuple[s
                 yield launch.name, replace(spec, labels=LABELS)
 
 
-@pytest.mark.parametrize("target", [ExportTarget.DOCKER_RUN, ExportTarget.SYSTEMD])
+@pytest.mark.parametrize("target", [ExportTarget.DOCKER_RUN, ExportTarget.SYSTEMD, ExportTarget.QUADLET])
 def test_a_command_is_found_as_it_was(world: World, target: ExportTarget) -> None:
     for name in NAMES:
         wanted, found = specs(world, name), dict(read_back(world, name, target))

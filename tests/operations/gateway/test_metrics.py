@@ -17,6 +17,7 @@ from sparkctl.operations.page.view import (
     GatewayOnPage,
     GuardOnPage,
     HappenedOnPage,
+    HostOnPage,
     MemoryHolder,
     MemoryNow,
     RequestOnPage,
@@ -41,6 +42,8 @@ NAMES = {
     *("sparkctl_gateway_requests_total", "sparkctl_gateway_in_flight", "sparkctl_gateway_waiting"),
     *("sparkctl_gateway_wait_seconds_bucket", "sparkctl_gateway_first_byte_seconds_bucket"),
     *("sparkctl_gateway_tokens_total", "sparkctl_gateway_cancelled_total", "sparkctl_gateway_escalations_total"),
+    *("sparkctl_gateway_answered_total", "sparkctl_gateway_moved_total", "sparkctl_host_up"),
+    *(f"sparkctl_host_memory_{one}_bytes" for one in ("total", "available", "startable")),
     *("sparkctl_evictions_total", "sparkctl_guard_actions_total", "sparkctl_guard_look_seconds"),
 }
 """The names that are documented, and that alerts and dashboards of others may use."""
@@ -65,6 +68,7 @@ VIEW = BoxView(
             RequestOnPage("1", "a", "a", "-", 1.0, "answers"),
             RequestOnPage("2", "a", "a", "-", 1.0, "waits", waits=True),
         ),
+        hosts=(HostOnPage("b", None, (MEMORY,)), HostOnPage("c", TroubleOnPage("it is down", "switch it on"))),
     ),
     large_blocks=((2 << 20, 812),),
 )
@@ -73,6 +77,8 @@ VIEW = BoxView(
 def counted() -> GatewayMetrics:
     """Return figures of a gateway to which one of everything happened."""
     metrics = GatewayMetrics()
+    metrics.answered("a", "local")
+    metrics.moved("a@b")
     metrics.names(frozenset({"a", "auto"}))
     metrics.over(CountedRequest("a", "ada", 200, 0.2, 0.1, 10, 20))
     metrics.over(CountedRequest("a", "ada", 499, 70.0, left=True))

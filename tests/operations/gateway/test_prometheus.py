@@ -43,7 +43,7 @@ def test_promtool_takes_the_alert_rules(tmp_path: Path) -> None:
     rules = tmp_path / "alerts.yaml"
     rules.write_text(rendered.data("alerts.yaml"))
     done = subprocess.run([tool("promtool"), "check", "rules", rules], capture_output=True, text=True, check=False)
-    assert (done.returncode, "12 rules found" in done.stdout) == (0, True), done.stdout + done.stderr
+    assert (done.returncode, "13 rules found" in done.stdout) == (0, True), done.stdout + done.stderr
 
 
 ALERTS = """\
@@ -60,6 +60,8 @@ tests:
       - {series: 'sparkctl_guard_actions_total{instance="spark", action="clean"}', values: '0x5 1x25'}
       - {series: 'sparkctl_service_acceptance_ratio{instance="spark", service="a"}', values: '0.001x30'}
       - {series: 'sparkctl_service_acceptance_ratio{instance="spark", service="b"}', values: '0.4x30'}
+      - {series: 'sparkctl_host_up{instance="spark", host="b"}', values: '0x30'}
+      - {series: 'sparkctl_host_up{instance="spark", host="c"}', values: '1x10 0x3 1x20'}
 """
 
 
@@ -70,6 +72,7 @@ tests:
         ("SparkctlServiceHeld", "severity: critical, instance: spark, service: a, state: held"),
         ("SparkctlGuardActed", "severity: critical, instance: spark, action: kill"),
         ("SparkctlAcceptanceLow", "severity: warning, instance: spark, service: a"),
+        ("SparkctlHostSilent", "severity: warning, instance: spark, host: b"),
         ("SparkctlRefusals", ""),
     ],
 )

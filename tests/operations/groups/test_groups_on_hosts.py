@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import subprocess
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.command_line import free_port
+from tests.support.command_line import free_port, wait_for
 from tests.support.real_hosts import folder_of_hosts, operator_of
+from tests.support.thorough import part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,12 +70,26 @@ def states(operator: Operator, name: str) -> dict[str, str]:
     return {row["host"]: row["state"] for row in rows if row["name"] == name}
 
 
+def on(host: str, *words: str) -> str:
+    ssh = ("ssh", "-F", str(folder_of_hosts() / "ssh_config"), host, *words)
+    return subprocess.run(ssh, capture_output=True, check=True, text=True, timeout=20).stdout
+
+
 def test_a_group_is_started_seen_and_ended_as_one(operator: Operator, pair: str) -> None:
     up = operator.run("up", pair, *HOSTS).expect(0)
     assert f"{pair}: ready at" in up.err
     assert states(operator, pair) == {"a": "running", "b": "running"}
-    again = operator.run("up", pair, *HOSTS).expect(0)
-    assert "ends what is left" not in again.err
+    status = operator.run("status", pair).expect(0)
+    assert "state              ready" in status.out
+    assert "rank 0 on a runs; rank 1 on b runs" in status.err
+    log = operator.run("logs", pair).expect(0).out
+    assert log.index("1| (Worker_TP1") < log.index("0| (APIServer", log.index("0| (Worker_TP0"))
+    rendered = operator.run("render", pair, *HOSTS).expect(0).out
+    assert ("VLLM_HOST_IP=10.214.0.1" in rendered, "VLLM_HOST_IP=10.214.0.2" in rendered) == (True, True)
+    operator.run("restart", pair).expect(0)
+    on("spark-b", "docker", "kill", pair)
+    assert f"{pair} is half a group: rank 0 on a runs; rank 1 on b" in operator.run("ps", "--all-hosts").expect(0).err
+    assert "is half a group" in operator.run("status", pair).expect(5).err
     operator.run("down", pair).expect(0)
     assert states(operator, pair) == {}
 
@@ -82,4 +99,38 @@ def test_a_worker_that_dies_while_it_loads_ends_all_and_is_named(operator: Opera
     failed = operator.run("up", pair, *HOSTS).expect(5)
     assert "rank 1 on b: exited with code 1" in failed.err
     assert "ordered to die while loading" in failed.err
+    assert states(operator, pair) == {}
+
+
+@pytest.mark.parametrize(("killed", "other", "rank"), part([("spark-b", "a", 1), ("spark-a", "b", 0)], 0))
+def test_a_killed_rank_ends_all_within_ten_seconds_and_they_start_again_as_one(
+    operator: Operator, pair: str, killed: str, other: str, rank: int
+) -> None:
+    operator.run("up", pair, *HOSTS).expect(0)
+    agent = operator.start("agent", "run")
+    try:
+        wait_for(lambda: f"{pair}: whole" in agent.told())
+        on(killed, "docker", "kill", pair)
+        began = time.monotonic()
+        wait_for(lambda: states(operator, pair)[other] == "exited", 30)
+        assert time.monotonic() - began < 10
+        wait_for(lambda: "started again as one" in agent.told())
+        wait_for(lambda: f"{pair}: ready at" in agent.told())
+        assert states(operator, pair) == {"a": "running", "b": "running"}
+        assert f"{pair} has ended: rank {rank} on {killed[-1]}: exited with code 137" in agent.told()
+    finally:
+        agent.send_signal(signal.SIGTERM)
+        agent.communicate(30)
+    operator.run("down", pair).expect(0)
+    assert states(operator, pair) == {}
+
+
+@pytest.mark.parametrize("host", part(["spark-b", "spark-a"], 0))
+def test_a_killed_up_leaves_nothing_after_the_next_command(operator: Operator, pair: str, host: str) -> None:
+    write(operator, pair, free_port(), "load_s=20")
+    up = operator.start("up", pair, *HOSTS)
+    wait_for(lambda: on(host, "docker", "ps", "--all", "--quiet", "--filter", f"name={pair}"))
+    up.kill()
+    up.wait(20)
+    operator.run("down", pair).expect(0)
     assert states(operator, pair) == {}

@@ -8,10 +8,18 @@ import pytest
 
 from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, NotReadyError, WaitInterruptedError
 from sparkctl.base.units import GIB
+from sparkctl.operations.groups import by_name
+from sparkctl.operations.groups.hosts import connected
 from sparkctl.operations.groups.kept import KeptGroup, kept
+from sparkctl.operations.groups.logs import logs_of
+from sparkctl.operations.groups.shown import doubts, elsewhere, rank_words
+from sparkctl.operations.hosts.services import everywhere
 from sparkctl.world import labels
-from tests.support.fake_engine import dies
-from tests.support.two_sparks import TwoSparks, two_sparks
+from sparkctl.world.labels import ServiceLabels
+from tests.support.fake_engine import READY_LOG, dies
+from tests.support.fake_world import IMAGE
+from tests.support.fakes import FakeFiles
+from tests.support.two_sparks import PORT, KilledEngine, Life, TwoSparks, two_sparks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,3 +150,127 @@ def test_a_port_that_is_taken_on_the_head_is_passed_over(two: TwoSparks) -> None
     group = labels.read(dict(specs(two)[1].labels)).group
     assert group is not None
     assert group.port == 29502
+
+
+def test_down_ends_all_ranks_and_says_which_host_did_not_answer(two: TwoSparks) -> None:
+    two.up()
+    away = two.reach.there.pop("spark-b")
+    found = by_name.parted(two.world, ["pair"], reach=two.reach)
+    assert found.others == ()
+    with pytest.raises(EngineError, match="not known whether a rank of it still runs: b is not reached"):
+        by_name.down(two.world, found.groups["pair"], reach=two.reach)
+    assert two.containers == {"b": "running"}
+    two.reach.there["spark-b"] = away
+    by_name.down(two.world, found.groups["pair"], reach=two.reach)
+    assert two.containers == {}
+    assert kept(two.world) == {}
+    assert by_name.parted(two.world, ["pair"], reach=two.reach).groups == {}
+
+
+def test_a_group_that_somebody_else_started_is_found_on_the_hosts(two: TwoSparks) -> None:
+    two.up()
+    two.here.files = FakeFiles()
+    assert kept(two.world) == {}
+    found = by_name.parted(two.world, ["pair", "e4b-nvfp4"], reach=two.reach)
+    assert (found.groups, found.others) == ({"pair": KeptGroup("pair", ("a", "b"))}, ("e4b-nvfp4",))
+
+
+def test_restart_stops_all_and_starts_the_worker_first(two: TwoSparks) -> None:
+    two.up()
+    for spark in (two.a, two.b):
+        spark.engine.calls.clear()
+    by_name.restart(two.world, KeptGroup("pair", ("a", "b")), reach=two.reach)
+    assert two.a.engine.calls == two.b.engine.calls == ["stop pair", "start pair"]
+    assert two.containers == {"a": "running", "b": "running"}
+    worker = two.b.engine.container("pair")
+    assert worker is not None
+    two.b.engine.remove(worker.id)
+    with pytest.raises(InputError, match="pair is no whole group: rank 0 on a runs; nothing on b"):
+        by_name.restart(two.world, KeptGroup("pair", ("a", "b")), reach=two.reach)
+
+
+def test_logs_are_those_of_all_ranks_by_time_or_of_one(two: TwoSparks) -> None:
+    two.b.engine.prints["pair"] = ["INFO 11-30 23:58:03 [a.py:1] worker"]
+    two.up()
+    group = KeptGroup("pair", ("a", "b"))
+    lines = logs_of(two.world, group, reach=two.reach)
+    assert lines == [*(f"0| {line}" for line in READY_LOG), "1| INFO 11-30 23:58:03 [a.py:1] worker"]
+    assert logs_of(two.world, group, rank=1, reach=two.reach) == ["INFO 11-30 23:58:03 [a.py:1] worker"]
+    with pytest.raises(InputError, match="pair has no rank 2: its ranks are 0 to 1"):
+        logs_of(two.world, group, rank=2, reach=two.reach)
+
+
+def test_half_a_group_is_shown_as_such_with_the_next_step(two: TwoSparks) -> None:
+    two.up()
+    answers = everywhere(two.world, reach=two.reach)
+    assert doubts(two.world, answers) == []
+    records = [one.answer.services[0].record for one in answers if one.answer is not None]
+    assert [rank_words(record, "ready") for record in records] == [["rank 0 of a,b", "ready"], ["rank 1 of a,b"]]
+    assert rank_words(ServiceLabels(), "ready") == ["ready"]
+    worker = two.b.engine.container("pair")
+    assert worker is not None
+    two.b.engine.there[worker.id] = worker._replace(state="exited", exit_code=1)
+    (line,) = doubts(two.world, everywhere(two.world, reach=two.reach))
+    assert line.startswith("pair is half a group: rank 0 on a runs; rank 1 on b exited with code 1")
+    assert "sparkctl up pair --hosts a,b starts it as one" in line
+    del two.reach.there["spark-b"]
+    (line,) = doubts(two.world, everywhere(two.world, reach=two.reach))
+    assert "not all is known: rank 0 on a runs; b is not reached" in line
+    assert [group.name for group in elsewhere(two.world)] == ["pair"]
+
+
+def test_hosts_with_other_images_are_refused_with_what_differs(two: TwoSparks) -> None:
+    for digit, spark in (("1", two.a), ("2", two.b)):
+        spark.engine.digests[IMAGE] = (f"{IMAGE}@sha256:{digit * 64}",)
+        spark.engine.images[IMAGE] = {"/a": digit.encode()}
+    with pytest.raises(InputError, match=r"pair is not the same on its hosts:\n  pair: image: .* on b, .* on a"):
+        two.up()
+    assert two.containers == {}
+
+
+def test_a_group_does_not_start_with_another_cache_on_one_rank(two: TwoSparks) -> None:
+    two.up()
+    head, worker = specs(two)
+    sizes = [spec.command[spec.command.index("--kv-cache-memory-bytes") + 1] for spec in (head, worker)]
+    assert sizes[0] == sizes[1]
+
+
+def test_its_name_alone_means_the_hosts_that_it_was_started_on(two: TwoSparks) -> None:
+    assert by_name.hosts_of(two.world, "pair") == ()
+    two.up()
+    assert by_name.hosts_of(two.world, "pair") == ("a", "b")
+
+
+def test_an_rdma_device_that_no_process_reaches_is_said(two: TwoSparks) -> None:
+    with connected(two.world, ("a", "b"), reach=two.reach) as hosts:
+        assert [host.doubt for host in hosts] == ["", ""]
+        two.b.models.files.clear()
+        assert hosts[1].doubt == "b has roceP2p1s0f0 and no /dev/infiniband: NCCL uses TCP there, without a word"
+
+
+def test_a_host_that_goes_away_while_it_starts_is_said_and_its_rank_is_kept_in_mind(two: TwoSparks) -> None:
+    two.a.http.serving.clear()  # type: ignore[union-attr]
+    engine, life = two.b.engine, Life(error=EngineError("b is not reached any more"))
+    two.b.engine = KilledEngine(engine, life)  # type: ignore[assignment]
+    sleep = two.a.clock.sleep
+
+    def lost(seconds: float) -> None:
+        sleep(seconds)
+        life.dead = two.a.clock.now > 5
+
+    two.a.clock.sleep = lost  # type: ignore[method-assign]
+    with pytest.raises(EngineError, match="b is not reached any more"):
+        two.up()
+    two.b.engine = engine
+    assert two.containers == {"b": "running"}
+    by_name.down(two.world, by_name.parted(two.world, ["pair"], reach=two.reach).groups["pair"], reach=two.reach)
+    assert two.containers == {}
+
+
+def test_a_head_that_answers_wrongly_is_said_once_with_its_rank(two: TwoSparks) -> None:
+    two.a.http.serving = {f"127.0.0.1:{PORT}": "another"}  # type: ignore[union-attr]
+    with pytest.raises(NotReadyError) as caught:
+        two.up()
+    first = caught.value.message.split("\n", 1)[0]
+    assert first == "pair is not ready: the server on this port serves another, not pair (loading weights)"
+    assert "the log that says so is that of rank 0 on a" in caught.value.message

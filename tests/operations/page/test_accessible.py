@@ -146,7 +146,9 @@ def stream() -> SteppedStream:
     later = example()
     executor, reasoner, vision = later.services
     later = replace(later, at=later.at + 2, services=(executor, reasoner._replace(eta_s=88.0), vision))
+    answer = tuple(one._replace(problem=None) for one in later.gateway.hosts)
     ready = replace(later, services=(executor, reasoner._replace(phase="ready", eta_s=None), vision))
+    ready = replace(ready, gateway=ready.gateway._replace(hosts=answer))
     return SteppedStream(rendered.event("history", later), rendered.event("tick", ready))
 
 

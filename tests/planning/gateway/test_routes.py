@@ -20,7 +20,7 @@ from sparkctl.planning.gateway.routes import (
     judged,
     why_no_wish,
 )
-from sparkctl.recipes.stack_gateway import REASONS
+from sparkctl.recipes.stack_parts.gateway import REASONS
 from tests.support.paths import FIXTURES
 
 AUTO = DeclaredRoute("auto", "executor", "reasoner", REASONS, start=False, waiting=4)

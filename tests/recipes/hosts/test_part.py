@@ -35,8 +35,10 @@ def test_a_part_has_some_services_and_what_they_come_after_there(fleet: Fleet) -
     assert [one.after for one in part.members] == [(), ("sb",)]
     assert {name: one.after for name, one in part.stack.services.items()} == {"sb": (), "sc": ("sb",)}
     assert (part.stack.hosts, part.stack.routes, part.stack.gateway) == ((), {}, None)
-    with_gateway = part_of(whole, StackPart(frozenset({"sa", "sb"}), gateway=True)).stack
-    assert (list(with_gateway.routes), with_gateway.gateway) == (["auto"], whole.stack.gateway)
+    assert part.elsewhere == {}
+    with_gateway = part_of(whole, StackPart(frozenset({"sc"}), gateway=True))
+    assert (list(with_gateway.stack.routes), with_gateway.stack.gateway) == (["auto"], whole.stack.gateway)
+    assert with_gateway.elsewhere == {name: whole.stack.services[name] for name in ("sa", "sb")}
 
 
 def test_a_catalog_has_that_part_under_the_name_of_the_stack_alone(fleet: Fleet) -> None:

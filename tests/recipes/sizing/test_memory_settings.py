@@ -35,6 +35,7 @@ def recipe(*, args: dict[str, Any] | None = None, **limits: object) -> Recipe:
         (recipe(), ALL),
         (recipe(multimodal={"image": 2}), ALL),
         (recipe(multimodal={"image": 0, "video": 0}), {"audio"}),
+        (recipe(multimodal={"image": {"count": 0}, "video": {"num_frames": 16}}), ALL - {"image"}),
         (recipe(multimodal=dict.fromkeys(ALL, 0)), set()),
         (recipe(args={"language-model-only": True}), set()),
         (recipe(args={"language-model-only": False}), ALL),

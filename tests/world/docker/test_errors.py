@@ -17,7 +17,7 @@ from docker.errors import DockerException
 from sparkctl.base.errors import EngineError
 from sparkctl.world.docker.engine import connect
 from sparkctl.world.docker.errors import Endpoint, refusal, to_its_end, within
-from sparkctl.world.docker.inspected import HostFacts, container_of, elsewhere, info_of
+from sparkctl.world.docker.inspected import HostFacts, container_of, elsewhere, image_of, info_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -384,6 +384,25 @@ def test_dockers_states_are_those_of_the_port(status: str, state: str, exit_code
     assert (container.state, container.exit_code) == (state, exit_code)
     assert container.started_at == pytest.approx(1795215497.957108)
     assert (container.finished_at, container.command, container.env, container.labels) == (None, (), (), {})
+
+
+def test_an_image_is_told_from_another_by_its_layers_and_what_it_brings() -> None:
+    config = {"Entrypoint": ["vllm"], "Cmd": None, "Env": ["HF_TOKEN=hf_secret"], "User": "", "Labels": {"a": "b"}}
+    described = {
+        "Id": "sha256:1",
+        "RepoDigests": None,
+        "Size": 7,
+        "Architecture": "arm64",
+        "RootFS": {"Type": "layers", "Layers": ["sha256:2"]},
+        "Config": config,
+    }
+    image = image_of(described)
+    assert (image.layers, image.architecture, image.labels) == (("sha256:2",), "arm64", {"a": "b"})
+    assert "secret" not in repr(image), "of the environment a digest is kept"
+    empty = image_of({**described, "Config": {**config, "Cmd": [], "Env": ["HF_TOKEN=other"]}})
+    assert [part for part, digest in image.parts.items() if empty.parts[part] != digest] == ["environment"]
+    bare = image_of({"Id": "sha256:1"})
+    assert (bare.layers, bare.architecture) == ((), "")
 
 
 def test_a_call_is_made_to_its_end_before_an_interruption_is_raised() -> None:

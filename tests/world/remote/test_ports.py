@@ -10,13 +10,14 @@ import pytest
 
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.memory.weights.checkpoint import facts_of_folder
+from sparkctl.world.local.copying.disk import CopyDisk
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.locks import FileLocks
 from sparkctl.world.local.machine import LinuxHost
 from sparkctl.world.local.models import said
 from sparkctl.world.local.models.folders import DiskModels
 from sparkctl.world.opening.remote import laid
-from sparkctl.world.remote.ports import RemoteFiles, RemoteHost, RemoteLocks, RemoteModels
+from sparkctl.world.remote.ports import RemoteCopyDisk, RemoteFiles, RemoteHost, RemoteLocks, RemoteModels
 from tests.support.far import far_side
 
 if TYPE_CHECKING:
@@ -115,6 +116,25 @@ def test_files_are_as_here(asks: Asks, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "new")
     with pytest.raises(InputError, match="a link is there"):
         there.write(tmp_path / "link", b"", mode=0o600)
+
+
+def test_copies_are_as_here(asks: Asks, tiny_model: Path, tmp_path: Path) -> None:
+    here, there = CopyDisk(), RemoteCopyDisk(asks)
+    assert there.files(tiny_model) == here.files(tiny_model) != []
+    paths = [tiny_model / "config.json", tmp_path / "nosuch"]
+    assert there.sizes(paths) == here.sizes(paths)
+    partial = tmp_path / "new/x.incomplete"
+    assert there.begin(partial) == 0
+    partial.write_bytes(b"abc")
+    assert there.begin(partial) == here.begin(partial) == 3
+    there.finish(partial, tmp_path / "new/x", 7)
+    assert (tmp_path / "new/x").stat().st_mtime_ns == 7
+    there.link(tmp_path / "link", "new/x")
+    assert (tmp_path / "link").read_bytes() == b"abc"
+    there.remove(tmp_path / "link")
+    assert not (tmp_path / "link").is_symlink()
+    with pytest.raises(InputError, match="cannot finish"):
+        there.finish(tmp_path / "nosuch", tmp_path / "y", 0)
 
 
 def test_a_lock_is_the_one_that_a_command_on_that_host_takes(asks: Asks, tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 MOST: Final = 200
 """Services of one host, a choice: no Spark has room for a tenth of them."""
+NO_TLS: Final = "its server speaks TLS, and is asked by the gateway of its own host alone"
+_HTTP_PORT: Final = 80
 _EVERY: Final = ("0.0.0.0", "::", "every address")  # noqa: S104  (compared)
 _STATES: Final = {
     Life.STARTING: DeskState.STARTING,
@@ -60,7 +62,7 @@ def services_there(
     found = []
     for name, container in deployed.services(there.engine)[:MOST]:
         record = labels.read(container.labels)
-        if not is_set_aside(container) and record.url is not None:
+        if not is_set_aside(container) and record.url is not None:  # a worker of a group has none: its head answers
             found.append(_service(there, host, reached, looks, Deployed(name, record, container, None)))
     looks.keep([one.named.name for one in found])
     return tuple(found)
@@ -73,6 +75,8 @@ def _service(
     record, flags = one.record, differences.flags(one.container.command)
     context, sequences = count(flags.get("--max-model-len")), count(flags.get("--max-num-seqs"))
     named = FarNamed(name, one.name, record.recipe or "", record.served_names or (), context, sequences)
+    if (record.url or "").startswith("https:"):
+        return FarService(named, SeenAtDesk(named.service, DeskState.OFF, NO_TLS), None)
     seen = looks.look(one)
     life, words = liveness.judge(seen.since, seen.last)
     metrics = seen.last.metrics
@@ -91,17 +95,16 @@ def _service(
 def way(declared: DeclaredHost, reached: ConnectedHost, record: ServiceLabels, container: Container) -> ServerAt:
     """Return how a request gets to a server of another host, without its key.
 
-    One that is open to the network is asked at the host's ``address``, any other one through ssh; so is one that
-    speaks TLS: whose certificate it has to show is written on that host, and ssh has proved that it is the host.
+    One that is open to the network is asked at the host's ``address``, any other one through ssh.
 
     Raises:
         EngineError: ssh forwards nothing.
     """
     url = record.url or ""
     parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    host, port = parts.hostname or "", parts.port or _HTTP_PORT
     to = declared.address
-    if parts.scheme == "http" and to is not None and (host == to or _is_open(container, port)):
+    if to is not None and (host == to or _is_open(container, port)):
         return ServerAt(f"http://{f'[{to}]' if _is_v6(to) else to}:{port}")
     return ServerAt(url, socket=str(reached.forwarded(host, port)))
 

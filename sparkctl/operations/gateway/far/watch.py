@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.gateway.far.looking import FarService
-    from sparkctl.operations.hosts.reached import ConnectedHost, Reach
+    from sparkctl.operations.hosts.reached import ConnectedHost
     from sparkctl.operations.page.view import BoxView
     from sparkctl.recipes.hosts.declared import DeclaredHost
     from sparkctl.world.host import MachineFacts
@@ -34,10 +34,14 @@ HELD_S: Final = 12.0
 """A look that takes longer counts as no answer, a choice: two of its questions may take 5 s."""
 
 
+UPTIME: Final = Path("/proc/uptime")
+"""The seconds by which a host's guard counts (CLOCK_MONOTONIC, where the host does not sleep)."""
+
+
 class HostLook(NamedTuple):
     """What was seen of a host. ``problem`` is why it does not answer, None while it does.
 
-    ``machine`` tells it from other machines; ``here``: it is this one. ``box`` is the last look at its memory.
+    ``machine`` tells it from other machines; ``here``: it is this one.
     """
 
     host: str
@@ -45,7 +49,6 @@ class HostLook(NamedTuple):
     services: tuple[FarService, ...] = ()
     machine: tuple[str, str] = ("", "")
     here: bool = False
-    box: BoxView | None = None
 
 
 class _Way(NamedTuple):
@@ -60,23 +63,23 @@ class _Way(NamedTuple):
 class HostWatch:
     """Looks at one host. ``told`` is called in its thread after each look; ``watched``: somebody sees the page.
 
-    ``here`` says what this machine says of itself.
+    ``here`` says what this machine says of itself. ``box`` is the last look at the host's memory, None where there is
+    none of this connection.
     """
 
     def __init__(
         self,
         world: World,
         host: tuple[str, DeclaredHost],
-        reach: Reach,
         told: Callable[[HostLook], None],
         watched: Callable[[], bool],
         here: Callable[[], MachineFacts],
     ) -> None:
         self._world = world
         self.name, self.declared = host
-        self._reach, self._told, self._watched, self._here = reach, told, watched, here
+        self._told, self._watched, self._here = told, watched, here
         self._way: _Way | None = None
-        self._box: BoxView | None = None
+        self.box: BoxView | None = None
         self._box_at = float("-inf")
         self._began: float | None = None
         self._wake = threading.Event()
@@ -105,7 +108,8 @@ class HostWatch:
         took_s = 0.0 if began is None else self._world.clock.monotonic() - began
         if took_s < HELD_S:
             return None
-        self.break_off()
+        # Beside who asks: the end of an ssh that hangs takes seconds, and there may be many.
+        threading.Thread(target=self.break_off, daemon=True).start()
         told = f"{self.name} did not answer within {format_duration(took_s)}"
         return HostLook(self.name, TroubleOnPage(told, f"ssh {self.declared.ssh} uptime"))
 
@@ -116,20 +120,23 @@ class HostWatch:
             way.reached.close()
 
     def look(self) -> HostLook:
-        """Look once. Whatever goes wrong is in what it returns."""
+        """Look once at its services. Whatever goes wrong is in what it returns."""
         self._began = self._world.clock.monotonic()
         try:
-            return self._looked()
+            return self._looked_again()
         except SparkctlError as error:
             self.break_off()
             first = error.message.split("\n", 1)[0]
             return HostLook(self.name, TroubleOnPage(first, error.hint or f"ssh {self.declared.ssh} uptime"))
         except Exception:  # noqa: BLE001  (a defect must not end the thread: its host would never be looked at again)
-            self.break_off()
-            self._world.report.warn(f"{self.name}: a defect of sparkctl, please report it:\n{traceback.format_exc()}")
+            self._report_defect()
             return HostLook(self.name, TroubleOnPage("a defect of sparkctl kept it from being looked at", "report it"))
         finally:
             self._began = None
+
+    def _report_defect(self) -> None:
+        self.break_off()
+        self._world.report.warn(f"{self.name}: a defect of sparkctl, please report it:\n{traceback.format_exc()}")
 
     def _run(self) -> None:
         while not self._over.is_set():
@@ -139,7 +146,23 @@ class HostWatch:
                 self.break_off()
                 return
             self._told(found)
+            if found.problem is None and not found.here:
+                self.look_at_box()
             self._wake.wait(AGAIN_S if found.problem is not None else LOOK_S)
+
+    def _looked_again(self) -> HostLook:
+        """Look; over a new connection where the one that was there has ended, so that its own words are told.
+
+        Raises:
+            SparkctlError: the host is not reached, or its engine does not answer.
+        """
+        if self._way is not None:
+            try:
+                return self._looked()
+            except EngineError:
+                self.break_off()
+                self._began = self._world.clock.monotonic()
+        return self._looked()
 
     def _looked(self) -> HostLook:
         way = self._connected()
@@ -148,14 +171,22 @@ class HostWatch:
         if facts.machine_id and machine == (mine.machine_id, mine.boot_id):
             return HostLook(self.name, machine=machine, here=True)
         services = services_there(way.there, (self.name, self.declared), way.reached, way.looks)
-        self._world.boundary.know([one.server.key for one in services if one.server is not None and one.server.key])
-        return HostLook(self.name, None, services, machine, box=self._box_now(way))
+        return HostLook(self.name, None, services, machine)
 
-    def _box_now(self, way: _Way) -> BoxView | None:
-        now = self._world.clock.monotonic()
-        if now - self._box_at >= BOX_S or self._watched():
-            self._box, self._box_at = way.box.look(), now
-        return self._box
+    def look_at_box(self) -> None:
+        """Look at its memory, where it is time. It takes longer than its services do, and nobody waits for it."""
+        way, now = self._way, self._world.clock.monotonic()
+        if way is None or not (self._watched() or now - self._box_at >= BOX_S):
+            return
+        self._began, self._box_at = now, now
+        try:
+            self.box = way.box.look()
+        except SparkctlError:
+            self.break_off()  # the next look says why
+        except Exception:  # noqa: BLE001  (likewise)
+            self._report_defect()
+        finally:
+            self._began = None
 
     def _connected(self) -> _Way:
         """Return the connection, which is made where there is none.
@@ -166,14 +197,14 @@ class HostWatch:
         way = self._way
         if way is not None:
             return way
-        self._box, self._box_at = None, float("-inf")
-        reached = self._reach(self.name, self.declared.ssh, tell=lambda _: None, within_s=ASKED_S)
+        self.box, self._box_at = None, float("-inf")
+        reached = self._world.reach(self.name, self.declared.ssh, tell=lambda _: None, within_s=ASKED_S)
         try:
             there = world_of(self._world, self.name, self.declared, reached)
         except BaseException:
             reached.close()
             raise
-        way = _Way(reached, there, ServerLooks(there), BoxWatch(there, lambda: uptime_s(there)))
+        way = _Way(reached, there, ServerLooks(there), BoxWatch(there, lambda: uptime_s(there.files.content(UPTIME))))
         if self._over.is_set():
             reached.close()
             raise EngineError(f"{self.name} is not looked at any more")
@@ -181,10 +212,9 @@ class HostWatch:
         return way
 
 
-def uptime_s(there: World) -> float:
-    """Return for how many seconds a host runs, by which its guard counts; 0 where it does not say."""
-    said = (there.files.content(Path("/proc/uptime")) or b"").split()
+def uptime_s(said: bytes | None) -> float:
+    """Return for how many seconds a host runs, by its /proc/uptime; 0 where that says nothing."""
     try:
-        return float(said[0])
+        return float((said or b"").split()[0])
     except (IndexError, ValueError):
         return 0.0

@@ -26,7 +26,7 @@ from sparkctl.planning.gateway.routes import after
 from sparkctl.world.door_ports import AnswerWith, Forward, Refuse, Wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from sparkctl.operations.gateway.acting.clerk import Clerk
     from sparkctl.operations.gateway.callers import Caller, Doorkeeper
@@ -40,6 +40,8 @@ LIST: Final = "/v1/models"
 RESPONSES: Final = "/v1/responses"
 APPLIED_RETRY_S: Final = 30
 """When a stack is still put into effect after the longest wait, a choice."""
+FAILED: Final = 500
+"""From this status on a server says that it failed, and not the request."""
 MODEL_HEADER: Final = "x-sparkctl-model"
 ROUTE_HEADER: Final = "x-sparkctl-route"
 
@@ -271,8 +273,9 @@ class GatewayHandler:
         edits = arrival.form == "json" and bool(arrival.model) and changed(arrival.document, changes)
         model = changes.model if arrival.form == "form" else ""
         direction, judge = one.direction, None
-        if direction is not None and direction.route is not None and one.meant == direction.route.first:
-            judge = partial(self._judged, one, direction) if direction.keeps else None
+        if direction is not None and direction.keeps:
+            first = direction.route is not None and one.meant == direction.route.first
+            judge = partial(self._judged, one, direction) if first else self._shared(one)
         gone = partial(self._gone, one)
         forward = Forward(server.url, headers, None, model, told, server.certificate, server.socket, gone, judge)
         if edits and len(arrival.body) > LONG:
@@ -286,6 +289,9 @@ class GatewayHandler:
             return None
         if answered.status is None and self._elsewhere(one):
             return None  # another host has the same service: that is asked before the second one is
+        other = await self._failed(one, answered)
+        if other is not None:
+            return other
         services = both(route, stack, self._clerk.desk, may_start=one.may_start)
         chosen = after(route, facts, services, answered.status, answered.body)
         if chosen.service != route.then:
@@ -311,6 +317,21 @@ class GatewayHandler:
             return self._moved(one, other)
         self._clerk.over(one.turn)
         return self._asked(one, may_start=one.starts, sent=not unsent)
+
+    def _shared(self, one: _Open) -> Callable[[Answered], Awaitable[Decision | None]] | None:
+        """Return what judges an answer of a service of which other hosts have an equal one, None for any other."""
+        shared = self.stack is not None and len(self.stack.names.replicas.get(one.meant, ())) > 1
+        return partial(self._failed, one) if shared and not one.moved else None
+
+    async def _failed(self, one: _Open, answered: Answered) -> Decision | None:
+        """Ask another host where a server says that it failed, as one does whose engine has died."""
+        if answered.status is None or answered.status < FAILED or one.arrival.id not in self._open:
+            return None
+        other = self._elsewhere(one)
+        if not other:
+            return None
+        self._lost(one.service)
+        return self._moved(one, other)
 
     def _elsewhere(self, one: _Open) -> str:
         """Return which equal service of another host a request goes to that its own does not answer, "" for none.

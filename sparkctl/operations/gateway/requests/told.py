@@ -21,7 +21,7 @@ class RequestNow(NamedTuple):
 
     ``model`` is what the client asked for and ``service`` who answers, "" while that is not known; ``reason`` is why a
     route chose another one than its first; ``words`` is what it waits for at the desk, "" where a server has it.
-    ``moved`` is the equal service of another host that had it first and did not answer, "" where it was not moved.
+    ``moved`` is the equal service of another host that had it first and failed, "" where it was not moved.
     """
 
     id: str
@@ -67,7 +67,7 @@ class RequestDone(NamedTuple):
         if self.completion_tokens is not None:
             parts.append(f"{self.completion_tokens} tokens")
         if one.moved:
-            parts.append(f"after {one.moved}, which did not answer")
+            parts.append(f"after {one.moved}, which failed")
         if one.reason:
             parts.append(f"by {one.reason}")
         if self.why:

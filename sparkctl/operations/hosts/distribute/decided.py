@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base.errors import InputError
+from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB, format_bytes
-from sparkctl.operations.hosts.same import of_two
+from sparkctl.operations.hosts.same import IMAGE, of_two
 from sparkctl.world.host import INCOMPLETE
 
 if TYPE_CHECKING:
@@ -64,6 +64,22 @@ class FileCopy(NamedTuple):
         return max(0, self.file.bytes - self.arrived) if self.missing else 0
 
 
+def refuse_outside(host: str, folder: Path, files: Sequence[StoredFile]) -> None:
+    """Refuse names with which a host that is not what it was would have files written elsewhere on another one.
+
+    Raises:
+        EngineError: with the name.
+    """
+    for name in (folder.name, *(one for file in files for one in (file.name, file.blob or "blob"))):
+        parts = PurePosixPath(name).parts
+        odd = not parts or name.startswith("/") or ".." in parts or "\0" in name
+        if odd or not PurePosixPath(name).name:
+            raise EngineError(f"{host} says that its model has a file {name!r}, which is no name of one")
+    for file in files:
+        if len(PurePosixPath(file.blob).parts) > 1:
+            raise EngineError(f"{host} says that its cache has a blob {file.blob!r}, which is no name of one")
+
+
 def file_copies(files: Sequence[StoredFile], place: ModelPlace, sizes: Mapping[Path, int | None]) -> list[FileCopy]:
     """Return the files of a model in the order in which they are carried: config.json last.
 
@@ -101,13 +117,15 @@ def sources(holds: Mapping[str, HostHolds], given: str | None, targets: Sequence
     has it whole, another one than a target where there is one.
 
     Raises:
-        InputError: no host has a model whole; or hosts have different ones, and none is named.
+        InputError: no host has a model whole; or hosts have different ones, or different images, and none is named.
     """
     service = next(iter(holds.values())).service
     first = [name for name in holds if name not in targets] + [name for name in holds if name in targets]
     found: dict[str, str | None] = {}
     with_image = [name for name in first if holds[name].image is not None]
-    found["image"] = given if given in with_image else next(iter(with_image), None)
+    found[IMAGE] = given if given in with_image else next(iter(with_image), None)
+    if given is None and with_image:
+        _refuse_different(holds, IMAGE, with_image)
     for what in next(iter(holds.values())).models:
         whole = [name for name in first if holds[name].models[what].problem is None]
         if given is not None and given not in whole:

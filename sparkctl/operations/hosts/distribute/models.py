@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -10,9 +11,11 @@ from sparkctl.base.errors import CheckError, EngineError
 from sparkctl.base.units import MIB, format_bytes
 from sparkctl.operations.hosts.distribute import decided
 from sparkctl.operations.hosts.distribute.decided import CONFIG, LAST_BYTES, FileCopy, ModelPlace
+from sparkctl.operations.hosts.distribute.moments import CopyMoments
 from sparkctl.world.host import INCOMPLETE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from sparkctl.operations.hosts.distribute.connected import There
@@ -20,8 +23,6 @@ if TYPE_CHECKING:
     from sparkctl.world.ports import Report
 
 _PIECE: Final = 4 * MIB
-_TRIES: Final = 2
-"""What went on from an unfinished copy may go on from another file: then all of it comes once more."""
 _COMMIT: Final = 40
 _SNAPSHOTS: Final = "snapshots"
 
@@ -79,6 +80,7 @@ def looked(service: str, what: str, repo: str, ends: tuple[There, There], here: 
     """
     source, target = ends
     files = source.world.copies.files(here)
+    decided.refuse_outside(source.name, here, files)
     paths = list(dict.fromkeys(place.of(file) for file in files))
     paths += [path.with_name(path.name + INCOMPLETE) for path in paths]
     sizes = dict(zip(paths, target.world.copies.sizes(paths), strict=True))
@@ -113,34 +115,16 @@ def way(source: There, target: There) -> CopyWay:
     return CopyWay(to) if problem is None else CopyWay(None, problem)
 
 
-@dataclass
-class _Moments:
-    """Tells where a copy is."""
+class CameModel(NamedTuple):
+    """What came of a model: bytes, files, and how; nothing, by None, where all was there."""
 
-    report: Report
-    copy: ModelCopy
-    phase: str
-    total: int
-    before: float
-    done: int = 0
-    doing: str = field(default="", init=False)
-
-    def came(self, count: int) -> None:
-        """Note more bytes."""
-        self.at(self.done + count)
-
-    def at(self, done: int) -> None:
-        """Note how many bytes are done."""
-        self.done = done
-        seconds = self.copy.target.world.clock.monotonic() - self.before
-        tail = f"{format_bytes(done)} of {format_bytes(self.total)}, {self.doing}"
-        fraction = min(1.0, done / self.total) if self.total else None
-        facts = {"seconds": round(seconds, 1), "bytes": done, "total_bytes": self.total}
-        self.report.progress(f"{self.copy.service} on {self.copy.target.name}", self.phase, tail, fraction, facts)
+    bytes: int = 0
+    files: int = 0
+    by: CopyWay | None = None
 
 
-def bring(report: Report, copy: ModelCopy, by: CopyWay) -> int:
-    """Make a model on the target the same as on the source; return how many bytes came.
+def bring(report: Report, copy: ModelCopy, way_there: Callable[[], CopyWay]) -> CameModel:
+    """Make a model on the target the same as on the source; ``way_there`` is asked when something has to come.
 
     Every file is read on the target, those that were there too, and its sum held against what its download noted, or
     against the source's own. Until config.json is there, which comes last, nobody takes the folder for a model.
@@ -151,24 +135,27 @@ def bring(report: Report, copy: ModelCopy, by: CopyWay) -> int:
     """
     wrong = _checked(report, copy)
     wanted = [one for one in copy.copies if one.missing or one in wrong]
+    came = _brought(report, copy, wanted, way_there()) if wanted else CameModel()
+    for path, text in decided.links(copy.files, copy.place):
+        copy.target.world.copies.link(path, text)
+    _refer(copy)
+    return came
+
+
+def _brought(report: Report, copy: ModelCopy, wanted: list[FileCopy], by: CopyWay) -> CameModel:
+    """Bring files, config.json last."""
     if copy.place.blobs is None and any(one.size is not None for one in wanted):
         wanted = _without_config(copy, wanted)
     moments = _moments(report, copy, f"copying {copy.repo}, {by}", sum(one.file.bytes for one in wanted))
     last = [one for one in wanted if one.file.name == CONFIG]
-    for one in wanted:
-        if one not in last:
-            _bring(copy, one, by, moments)
+    _bring(copy, [one for one in wanted if one not in last], by, moments)
     _refuse_changed(copy)
-    for one in last:
-        _bring(copy, one, by, moments)
-    for path, text in decided.links(copy.files, copy.place):
-        copy.target.world.copies.link(path, text)
-    _refer(copy)
-    return moments.done
+    _bring(copy, last, by, moments)
+    return CameModel(moments.done, len(wanted), by)
 
 
-def _moments(report: Report, copy: ModelCopy, phase: str, total: int) -> _Moments:
-    return _Moments(report, copy, phase, total, copy.target.world.clock.monotonic())
+def _moments(report: Report, copy: ModelCopy, phase: str, total: int) -> CopyMoments:
+    return CopyMoments(report, copy.target.world.clock, f"{copy.service} on {copy.target.name}", phase, total)
 
 
 def _checked(report: Report, copy: ModelCopy) -> list[FileCopy]:
@@ -177,18 +164,36 @@ def _checked(report: Report, copy: ModelCopy) -> list[FileCopy]:
     moments = _moments(report, copy, f"checking {copy.repo}", sum(one.file.bytes for one in there))
     wrong = []
     for one in there:
-        moments.doing = one.file.name
-        expected = _expected(copy, one.file)
-        found = copy.target.world.disk_models.summed(one.path, expected.partition(":")[0], moments.came)
+        moments.file(one.file.name)
+        expected, found = _sums(copy, one.file, one.path, moments.came)
         if found != expected:
             report.warn(f"{copy.target.name}: {one.path} has the right size and other bytes: it is copied again")
             wrong.append(one)
     return wrong
 
 
-def _expected(copy: ModelCopy, file: StoredFile) -> str:
-    """Return the sum that a file has to have: as its download noted it, else that of the source's bytes."""
-    return file.sum or copy.source.world.disk_models.summed(_path(copy, file), "sha256", lambda _: None)
+def _sums(copy: ModelCopy, file: StoredFile, path: Path, came: Callable[[int], None]) -> tuple[str, str]:
+    """Return the sum that a file has to have, and that of what the target has at ``path``.
+
+    The first is as its download noted it, else that of the source's bytes, which both hosts read at the same time.
+    """
+    models = copy.target.world.disk_models
+    if file.sum:
+        return file.sum, models.summed(path, file.sum.partition(":")[0], came)
+    with _beside() as beside:
+        own = beside.submit(copy.source.world.disk_models.summed, _path(copy, file), "sha256", lambda _: None)
+        found = models.summed(path, "sha256", came)
+        return own.result(), found
+
+
+@contextmanager
+def _beside() -> Iterator[ThreadPoolExecutor]:
+    """Do one thing beside another. Whoever leaves by an error, or by Ctrl-C, does not wait for its end."""
+    pool = ThreadPoolExecutor(1)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _path(copy: ModelCopy, file: StoredFile) -> Path:
@@ -204,55 +209,80 @@ def _without_config(copy: ModelCopy, wanted: list[FileCopy]) -> list[FileCopy]:
     return [*(one for one in wanted if one != config), config]
 
 
-def _bring(copy: ModelCopy, one: FileCopy, by: CopyWay, moments: _Moments) -> None:
-    """Bring a file, check it, and give it its name."""
-    before, moments.doing = moments.done, one.file.name
-    found = expected = ""
-    for again in range(_TRIES):
-        moments.at(before)
-        try:
-            _carry(copy, one, by, moments, anew=bool(again))
-        except EngineError as error:
-            raise _explained(copy, one, error) from None
-        expected = _expected(copy, one.file)
-        found = copy.target.world.disk_models.summed(one.partial, expected.partition(":")[0], lambda _: None)
-        if found == expected:
-            copy.target.world.copies.finish(one.partial, one.path, one.file.changed_ns)
-            moments.at(before + one.file.bytes)
-            return
+def _bring(copy: ModelCopy, wanted: Sequence[FileCopy], by: CopyWay, moments: CopyMoments) -> None:
+    """Bring files, check them, and give them their names: one is checked while the next one comes."""
+    with _beside() as beside:
+        before: tuple[FileCopy, Future[bool]] | None = None
+        for one in wanted:
+            _carry(copy, one, by, moments)
+            _settle(copy, before, by, moments)
+            before = one, beside.submit(_named, copy, one)
+        _settle(copy, before, by, moments)
+
+
+def _named(copy: ModelCopy, one: FileCopy) -> bool:
+    """Check a file that came, and give it its name; False: what came is another file."""
+    expected, found = _sums(copy, one.file, one.partial, lambda _: None)
+    if found == expected:
+        copy.target.world.copies.finish(one.partial, one.path, one.file.changed_ns)
+    return found == expected
+
+
+def _settle(copy: ModelCopy, before: tuple[FileCopy, Future[bool]] | None, by: CopyWay, moments: CopyMoments) -> None:
+    """Wait for the check of a file; one that is another file comes once more, as a whole.
+
+    What went on from an unfinished copy may have gone on from that of another file.
+    """
+    if before is None or before[1].result():
+        return
+    one = before[0]
+    moments.done -= one.file.bytes
+    copy.target.world.copies.remove(one.partial)
+    _carry(copy, one, by, moments)
+    if _named(copy, one):
+        return
     copy.target.world.copies.remove(one.partial)
     _refuse_changed(copy)
-    own = copy.source.world.disk_models.summed(_path(copy, one.file), expected.partition(":")[0], lambda _: None)
-    if own != expected:
-        message = f"{copy.source.name}: {one.file.path} is damaged: expected {expected}, found {own}"
-        raise CheckError(message, hint=f"remove it there, and download it again: sparkctl download {copy.service}")
-    message = (
-        f"{copy.target.name}: {one.path} is another file after {_TRIES} copies: expected {expected}, found {found}"
-    )
-    raise CheckError(message, hint="is its disk or its memory sound? dmesg, on that host")
+    raise _unlike(copy, one)
 
 
-def _carry(copy: ModelCopy, one: FileCopy, by: CopyWay, moments: _Moments, *, anew: bool) -> None:
+def _unlike(copy: ModelCopy, one: FileCopy) -> CheckError:
+    """Return why what comes is not what was to come: the source's file is damaged, or the target's machine is."""
+    noted = one.file.sum
+    own = copy.source.world.disk_models.summed(_path(copy, one.file), noted.partition(":")[0], lambda _: None)
+    if noted and own != noted:
+        message = f"{copy.source.name}: {one.file.path} is damaged: expected {noted}, found {own}"
+        return CheckError(message, hint=f"remove it there, and download it again: sparkctl download {copy.service}")
+    message = f"{copy.target.name}: {one.path} is another file after two copies of {one.file.path}: expected {own}"
+    return CheckError(message, hint="is its disk or its memory sound? dmesg, on that host")
+
+
+def _carry(copy: ModelCopy, one: FileCopy, by: CopyWay, moments: CopyMoments) -> None:
     """Bring a file's bytes to its unfinished name, going on where that ends."""
     source, target = copy.source.world.copies, copy.target.world.copies
     before, path = moments.done, _path(copy, one.file)
+    moments.file(one.file.name)
     arrived = target.begin(one.partial)
-    if anew or arrived > one.file.bytes:
+    if arrived > one.file.bytes:
         target.remove(one.partial)
         arrived = 0
     moments.at(before + arrived)
-    if by.to is not None:
-        source.push(path, by.to, one.partial, lambda: moments.at(before + (target.sizes([one.partial])[0] or 0)))
-    else:
-        with source.reading(path, arrived) as coming, target.writing(one.partial) as going:
-            while piece := coming.read(_PIECE):
-                going.write(piece)
-                moments.came(len(piece))
+    try:
+        if by.to is not None:
+            source.push(path, by.to, one.partial, lambda: moments.at(before + (target.sizes([one.partial])[0] or 0)))
+        else:
+            with source.reading(path, arrived) as coming, target.writing(one.partial) as going:
+                while piece := coming.read(_PIECE):
+                    going.write(piece)
+                    moments.came(len(piece))
+    except EngineError as error:
+        raise _explained(copy, one, error) from None
     came = target.sizes([one.partial])[0] or 0
     if came != one.file.bytes:
         _refuse_changed(copy)
         sizes = f"{format_bytes(came)} of {format_bytes(one.file.bytes)}"
         raise EngineError(f"{copy.target.name}: of {one.file.name} {sizes} came", hint="run the command again")
+    moments.at(before + one.file.bytes)
 
 
 def _explained(copy: ModelCopy, one: FileCopy, error: EngineError) -> EngineError:

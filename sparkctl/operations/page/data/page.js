@@ -99,6 +99,7 @@
     document.querySelector(".todo").hidden = !at.texts.todo;
     warnings(at.warnings);
     at.bars.forEach(bar);
+    at.hosts.forEach((one, place) => bar(one, `h${place}`));
     document.querySelector(".area").setAttribute("d", at.course.area);
     document.querySelector(".used").setAttribute("d", at.course.line);
     drawn(document.querySelector("[data-course]"), "line", at.course.lines.map((one) =>

@@ -14,7 +14,7 @@ from sparkctl.base.units import format_duration
 from sparkctl.operations.page.course import EVERY_S, CourseRing
 from sparkctl.operations.page.seen import watched
 from sparkctl.operations.page.seen.kept_course import WRITE_EVERY_S
-from sparkctl.operations.page.view import BoxView, TroubleOnPage
+from sparkctl.operations.page.view import NOT_YET, BoxView, TroubleOnPage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +31,6 @@ PATIENCE_S: Final = 8.0
 """How long somebody waits for a look, a choice: in a freeze nvidia-smi blocked for 491 to 737 s
 (MiaAI-Lab/DeepSeek-v4.1-Flash-DGX-Sparks#23)."""
 
-NOT_YET: Final = TroubleOnPage("it was not looked at yet", "wait some seconds, and reload")
 REPORT_IT: Final = "please report it; sparkctl ps shows what runs"
 WHO_IS_HELD_UP: Final = (
     "docker ps or nvidia-smi: the one that does not answer is held up; sudo dmesg has the driver's words"

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import EngineError, InputError, ProblemsError
 from sparkctl.memory.pool import Pool
+from sparkctl.operations.groups.kept import kept as kept_groups
 from sparkctl.operations.hosts import listed
 from sparkctl.operations.hosts.opened import ask_all, with_records_of
-from sparkctl.operations.stack.over_hosts.look import StackOnHost, kept_there, look, services_of
+from sparkctl.operations.stack.over_hosts.look import StackOnHost, kept_there, look, recipes_of, services_of
 from sparkctl.planning.box.declared import StartMode
 from sparkctl.planning.placement.place import place
 from sparkctl.planning.placement.values import PlacedService, PlacementHost
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from sparkctl.planning.admission import Wanted
     from sparkctl.planning.placement.values import Placement
     from sparkctl.recipes.hosts.declared import DeclaredHost
+    from sparkctl.recipes.located import Located
     from sparkctl.recipes.service import Service
     from sparkctl.recipes.stack import LoadedStack, StackService
 
@@ -43,13 +45,15 @@ _NOTHING: Final = Pool(0, 0, 0)
 class PlacedAction(StrEnum):
     """What becomes of a service: it stays as it is, starts, is replaced where it runs, or moves to another host.
 
-    ASLEEP: it runs when it is asked for. UNSEEN: its host does not answer, and it is left there. REFUSED: it has none.
+    RUNS: a group, which stays if it is as it is wanted, and is replaced if it is not. ASLEEP: it runs when it is asked
+    for. UNSEEN: its host does not answer, and it is left there. REFUSED: it has none.
     """
 
     STAYS = "stays"
     STARTS = "starts"
     CHANGES = "changes"
     MOVES = "moves"
+    RUNS = "runs"
     ASLEEP = "asleep"
     UNSEEN = "unseen"
     REFUSED = "refused"
@@ -105,9 +109,16 @@ class PlacedStack(NamedTuple):
         if len(there) < len(where):
             return PlacedAction.UNSEEN
         if all(_runs_there(name, one) for one in there):
+            if len(self.wanted[name]) > 1:
+                return PlacedAction.RUNS
             return PlacedAction.STAYS if all(_as_wanted(name, one) for one in there) else PlacedAction.CHANGES
         moves = any(name in one.leaves and _runs_there(name, one.seen) for one in self.hosts)
         return PlacedAction.MOVES if moves else PlacedAction.STARTS
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The services that several hosts share, in the stack's order."""
+        return tuple(name for name, ranks in self.wanted.items() if len(ranks) > 1)
 
     @property
     def whole(self) -> str:
@@ -139,7 +150,8 @@ def placed(world: World, stack: LoadedStack, hosts: Sequence[OpenHost]) -> Place
         InputError: the stack, a recipe or a model's facts cannot be used.
         EngineError: no host answered.
     """
-    answers = ask_all(hosts, lambda _, there: look(there, stack))
+    recipes = recipes_of(world, stack)
+    answers = ask_all(hosts, lambda _, there: look(there, stack, recipes))
     for one in answers:
         if isinstance(one.error, InputError):
             raise InputError(f"{one.name}: {one.error.message}", hint=one.error.hint)
@@ -149,16 +161,22 @@ def placed(world: World, stack: LoadedStack, hosts: Sequence[OpenHost]) -> Place
         lines = "\n".join(str(error.message) for error in why.values())
         raise EngineError(f"none of the hosts of {stack.name} answered:\n{lines}", hint="sparkctl hosts doctor")
     kept = {host.name: kept_there(_records(world, host), stack) for host in hosts}
-    at = {name: _at(name, seen, kept) for name in stack.stack.services}
-    wanted = _wanted(stack, hosts, seen, at)
+    by_name = {one.member.service: one for one in recipes}
+    of_groups = {name: one.hosts for name, one in kept_groups(world).items()}
+    at = {
+        name: _at(name, seen, kept) if one.loaded.recipe.nodes == 1 else _at_of_group(name, seen, of_groups)
+        for name, one in by_name.items()
+    }
+    wanted = _wanted(by_name, {name: one.host for name, one in stack.stack.services.items()}, _worlds(hosts, seen), at)
     uncounted = frozenset(
         name
         for name, one in stack.stack.services.items()
         if StartMode(one.start) is not StartMode.ALWAYS and not _runs(name, at[name], seen)
     )
-    recipes = next(iter(seen.values())).recipes
     services = [
-        _service(said, wanted[name], at[name], recipes[name].serve.port)._replace(counts=name not in uncounted)
+        _service(said, wanted[name], at[name], by_name[name].loaded.recipe.serve.port)._replace(
+            counts=name not in uncounted
+        )
         for name, said in stack.stack.services.items()
     ]
     found = place(services, [_host(host, seen.get(host.name), at) for host in hosts])
@@ -195,6 +213,12 @@ def _at(name: str, seen: Mapping[str, StackOnHost], kept: Mapping[str, Collectio
     return ()
 
 
+def _at_of_group(name: str, seen: Mapping[str, StackOnHost], kept: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the hosts of a group, by rank: as a rank of it says, else where it was started last."""
+    said = [one.groups[name] for one in seen.values() if name in one.groups]
+    return said[0] if said else kept.get(name, ())
+
+
 def _runs_there(name: str, seen: StackOnHost | None) -> bool:
     return seen is not None and seen.there.get(name) == "running"
 
@@ -212,23 +236,28 @@ def _runs(name: str, at: Sequence[str], seen: Mapping[str, StackOnHost]) -> bool
     return any(host not in seen or _runs_there(name, seen[host]) for host in at)
 
 
+def _worlds(hosts: Sequence[OpenHost], seen: Mapping[str, StackOnHost]) -> dict[str, tuple[World, StackOnHost]]:
+    return {host.name: (host.world, seen[host.name]) for host in hosts if host.world is not None and host.name in seen}
+
+
 def _wanted(
-    stack: LoadedStack, hosts: Sequence[OpenHost], seen: Mapping[str, StackOnHost], at: Mapping[str, Sequence[str]]
+    recipes: Mapping[str, Located],
+    pins: Mapping[str, tuple[str, ...]],
+    hosts: Mapping[str, tuple[World, StackOnHost]],
+    at: Mapping[str, Sequence[str]],
 ) -> dict[str, tuple[Wanted, ...]]:
     """Return what each service needs, by its ranks: as the host sees it where it is, else as one that answered does."""
     found: dict[str, tuple[Wanted, ...]] = {}
-    worlds = {host.name: host.world for host in hosts if host.world is not None and host.name in seen}
-    by_pins: dict[tuple[str, ...], list[str]] = {}
-    for name, declared in stack.stack.services.items():
-        there = next((seen[host] for host in at[name] if host in seen and name in seen[host].wanted), None)
+    by_pins: dict[tuple[str, ...], list[Located]] = {}
+    for name, recipe in recipes.items():
+        there = next((hosts[host][1] for host in at[name] if host in hosts and name in hosts[host][1].wanted), None)
         if there is None:
-            by_pins.setdefault(declared.host, []).append(name)
+            by_pins.setdefault(pins[name], []).append(recipe)
         else:
             found[name] = ranks_of(there.services[name], there.wanted[name])
-    for pins, names in by_pins.items():
-        first = [worlds[host] for host in pins if host in worlds]
-        others = [one for host, one in worlds.items() if host not in pins]
-        services = services_of([*first, *others], stack, names)
+    for names, of_pins in by_pins.items():
+        order = sorted(hosts, key=lambda host: host not in names)
+        services = services_of([hosts[host][0] for host in order], of_pins)
         found |= {name: ranks_of(one, one.wanted) for name, one in services.items()}
     return found
 

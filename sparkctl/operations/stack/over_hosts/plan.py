@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sparkctl.base.errors import DoesNotFitError, InputError
 from sparkctl.operations.hosts import listed
 from sparkctl.operations.hosts.opened import opened
+from sparkctl.operations.stack.over_hosts.asked import refuse_one_host
 from sparkctl.operations.stack.over_hosts.placing import declared_hosts, placed
 from sparkctl.recipes.hosts.part import stack_of_recipes
 
@@ -29,26 +30,13 @@ class StackHasNoPlaceError(DoesNotFitError):
         self.placed = placed
 
 
-def for_hosts(world: World, names: Sequence[str]) -> LoadedStack | None:
-    """Return the one stack that is named and lists its hosts; None: what is named is for one machine.
-
-    Raises:
-        InputError: something is wrong with the stack, or such a stack is named with others.
-    """
-    stacks = [world.catalog.stack(name) for name in names if world.catalog.knows_stack(name)]
-    found = [one for one in stacks if one.stack.hosts]
-    if found and len(names) > 1:
-        message = f"{found[0].name} lists its hosts, and cannot be planned together with what this machine runs"
-        raise InputError(message, hint=f"name it alone: sparkctl plan {found[0].name}")
-    return found[0] if found else None
-
-
 def over_all(world: World, names: Sequence[str]) -> LoadedStack:
     """Return what is named as a stack for all declared hosts: the one stack, or recipes, each a service.
 
     Raises:
         InputError: no hosts are declared, a name that is none, or a stack among other names.
     """
+    refuse_one_host(world, "--all-hosts")
     hosts = tuple(listed.hosts(world).hosts)
     if not hosts:
         raise InputError("there are no hosts", hint=_NO_HOSTS)

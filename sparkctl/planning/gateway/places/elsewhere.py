@@ -7,6 +7,7 @@ one name in turn. A service of another host always has a name of its own, too: `
 from __future__ import annotations
 
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from sparkctl.planning.gateway.names import NamedService, NameTable
@@ -14,6 +15,7 @@ from sparkctl.planning.gateway.names import NamedService, NameTable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from sparkctl.planning.box.declared import DeclaredRoute
     from sparkctl.planning.gateway.names import Named
 
 Kind: TypeAlias = "tuple[str, str]"
@@ -40,12 +42,74 @@ class FarNamed(NamedTuple):
         return (self.recipe, self.served[0]) if self.recipe and self.served else None
 
 
-def together(names: NameTable, recipes: Mapping[str, str], far: Iterable[FarNamed]) -> NameTable:
-    """Return the names of a gateway with those of other hosts; ``recipes`` are those of the services here.
+class DeclaredElsewhere(NamedTuple):
+    """What a stack says that is about more than one host.
+
+    ``recipes`` are those of the services here, ``services`` those on other hosts, as clients ask for them, and
+    ``routes`` all of the stack's: one whose services are elsewhere is a route as soon as both are known.
+    """
+
+    recipes: Mapping[str, str] = MappingProxyType({})
+    services: tuple[NamedService, ...] = ()
+    routes: tuple[DeclaredRoute, ...] = ()
+
+
+def together(names: NameTable, far: Iterable[FarNamed], declared: DeclaredElsewhere) -> NameTable:
+    """Return the names of a gateway with those of other hosts.
 
     A name that means something here goes on to mean that. A name that several services elsewhere have means none of
-    them, unless they are equal.
+    them, unless they are equal. What a stack declares of other hosts is known by its names also where it is not seen.
     """
+    groups = _grouped(names, declared.recipes, far)
+    said = {one.service: one for one in declared.services}
+    services, meant = dict(names.services), dict(names.meant)
+    for home, those in groups.items():
+        if home not in services:
+            services[home] = meant[home] = _named(home, those, said)
+    for home, those in groups.items():
+        for one in those:
+            meant.setdefault(one.name, services[home])
+            meant.setdefault(one.service, services[home]._replace(service=one.service, names=()))
+    for name, named in said.items():
+        if name not in meant:
+            services[name] = meant[name] = named
+        for further in named.names:
+            meant.setdefault(further, meant[name])
+    routes = {**_routes(declared.routes, meant), **names.routes}
+    meant |= routes
+    shared = _served(names, services, meant)
+    local = names.services.keys()
+    replicas = {
+        home: (*((home,) if home in local else ()), *(one.service for one in those)) for home, those in groups.items()
+    }
+    return replace(names, services=services, routes=routes, meant=meant, shared=shared, replicas=replicas)
+
+
+def unseen(names: NameTable, declared: DeclaredElsewhere) -> list[str]:
+    """Return the services that a stack declares on other hosts and that none of them is seen to have."""
+    return [one.service for one in declared.services if names.services.get(one.service) == one]
+
+
+def _routes(declared: Iterable[DeclaredRoute], meant: Mapping[str, Named]) -> dict[str, DeclaredRoute]:
+    """Return the routes whose names are free, between the services that stand for those that they name."""
+    found = {}
+    for route in declared:
+        first, then = meant.get(route.first), meant.get(route.then)
+        if not isinstance(first, NamedService) or not isinstance(then, NamedService):
+            continue
+        if route.name not in meant and first.service != then.service:
+            found[route.name] = replace(route, first=first.service, then=then.service)
+    return found
+
+
+def _named(home: str, those: list[FarNamed], said: Mapping[str, NamedService]) -> NamedService:
+    first = those[0]
+    found = next((said[one.name] for one in those if one.name in said), NamedService(home, ()))
+    return found._replace(service=home, served=first.served, context=first.context, sequences=first.sequences)
+
+
+def _grouped(names: NameTable, recipes: Mapping[str, str], far: Iterable[FarNamed]) -> dict[str, list[FarNamed]]:
+    """Return the services elsewhere by the name that stands for all equal ones: that of the one here, where one is."""
     equal = {
         (recipes[name], one.served[0]): name for name, one in names.services.items() if one.served and name in recipes
     }
@@ -57,26 +121,7 @@ def together(names: NameTable, recipes: Mapping[str, str], far: Iterable[FarName
             if one.kind is not None:
                 equal[one.kind] = home
         groups.setdefault(home, []).append(one)
-    services = dict(names.services)
-    meant: dict[str, Named] = dict(names.meant)
-    for home, those in groups.items():
-        if home not in services:
-            first = those[0]
-            services[home] = NamedService(home, first.served, (), first.context, first.sequences)
-            meant[home] = services[home]
-        for one in those:
-            meant.setdefault(one.service, replace_service(services[home], one.service))
-    shared = _served(names, services, meant)
-    local = names.services.keys()
-    replicas = {
-        home: (*((home,) if home in local else ()), *(one.service for one in those)) for home, those in groups.items()
-    }
-    return replace(names, services=services, meant=meant, shared=shared, replicas=replicas)
-
-
-def replace_service(named: NamedService, service: str) -> NamedService:
-    """Return what a name means where it means one of several equal services alone."""
-    return named._replace(service=service, names=())
+    return groups
 
 
 def _served(

@@ -65,13 +65,15 @@ class ServedModel(NamedTuple):
 class ExportedHost(NamedTuple):
     """A host of hosts.yaml that a service is bound to: its name, and its place on the fabric, "" where none is known.
 
-    ``address`` is its IP address there, ``interface`` what has it, ``hca`` are the RDMA devices.
+    ``address`` is its IP address there, ``interface`` what has it, ``hca`` are the RDMA devices. ``clients`` is the
+    name or address that clients of its services use, "" where none is declared.
     """
 
     name: str
     address: str = ""
     interface: str = ""
     hca: tuple[str, ...] = ()
+    clients: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +82,9 @@ class ExportedService:
 
     ``url`` is where clients of this host reach the server, ``inside`` where a process of its container does.
     ``secrets`` are names. ``declared`` is what a stack says of it, None for a service without one. ``recipe`` is what
-    `sparkctl` finds it by. ``own_key``: sparkctl made the key that its server wants. ``nodes`` hosts share its model,
-    and ``claim_bytes`` are what each of them has to have; ``hosts`` are those, in the order of ranks, () for any.
+    `sparkctl` finds it by. ``own_key``: sparkctl made the key that its server wants. ``nodes`` hosts share its model:
+    ``claim_bytes`` are what the head's has to have, ``worker_bytes`` each other's. ``hosts`` are those, in the order
+    of ranks, () for any, or for any of ``among``. Services with one ``spread`` run on different hosts.
     """
 
     name: str
@@ -99,7 +102,19 @@ class ExportedService:
     own_key: bool = False
     declared: DeclaredService | None = None
     nodes: int = 1
+    worker_bytes: int = 0
     hosts: tuple[ExportedHost, ...] = ()
+    among: tuple[ExportedHost, ...] = ()
+    spread: str = ""
+
+    @property
+    def reached(self) -> str:
+        """Where clients of other hosts reach the server, if its host has an address for them."""
+        clients = self.hosts[0].clients if self.hosts else ""
+        if not clients:
+            return self.url
+        scheme, _, rest = self.url.partition("://")
+        return f"{scheme}://{f'[{clients}]' if ':' in clients else clients}:{rest.rpartition(':')[2]}"
 
     @property
     def by_itself(self) -> bool:
@@ -190,7 +205,7 @@ def _ports(service: ExportedService) -> list[Port]:
 
 
 def _meet(one: ExportedService, other: ExportedService) -> bool:
-    """Return whether two services may be on one host."""
+    """Return whether two services may be on one host: not where both are bound to others."""
     apart = one.hosts and other.hosts and not {host.name for host in one.hosts} & {host.name for host in other.hosts}
     return one.name != other.name and not apart
 

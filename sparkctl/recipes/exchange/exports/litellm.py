@@ -77,7 +77,7 @@ def _params(service: ExportedService) -> Mapping[str, object]:
     declared = service.declared
     laid = {} if declared is None else {**declared.defaults, **declared.force}
     params: dict[str, object] = {**{key: value for key, value in laid.items() if key not in _OWN}}
-    params |= {"model": f"{_PREFIX}{service.served_names[0]}", "api_base": f"{service.url}/v1"}
+    params |= {"model": f"{_PREFIX}{service.served_names[0]}", "api_base": f"{service.reached}/v1"}
     if API_KEY in service.secrets:
         params["api_key"] = f"os.environ/{_variable(service)}"
     info: dict[str, object] = {"max_input_tokens": service.model.context} if service.model.context else {}

@@ -8,7 +8,6 @@ from sparkctl.base.errors import InputError
 from sparkctl.recipes.exchange.exports import (
     compose,
     docker_run,
-    kubernetes,
     litellm,
     llama_swap,
     quadlet,
@@ -16,6 +15,7 @@ from sparkctl.recipes.exchange.exports import (
     systemd,
 )
 from sparkctl.recipes.exchange.exports.exported import ExportTarget, refuse_unwritable
+from sparkctl.recipes.exchange.exports.kubernetes import manifests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ WRITERS: Final[Mapping[ExportTarget, Callable[[ExportedSet], Export]]] = {
     ExportTarget.COMPOSE: compose.compose,
     ExportTarget.SYSTEMD: systemd.units,
     ExportTarget.QUADLET: quadlet.containers,
-    ExportTarget.KUBERNETES: kubernetes.manifests,
+    ExportTarget.KUBERNETES: manifests.manifests,
     ExportTarget.LITELLM: litellm.config,
     ExportTarget.LLAMA_SWAP: llama_swap.config,
     ExportTarget.SPARKRUN: sparkrun.recipes,
@@ -50,6 +50,10 @@ def written(exported: ExportedSet, target: ExportTarget) -> Export:
     if groups and target not in _OF_SEVERAL_HOSTS:
         message = f"{groups[0].name}: {groups[0].nodes} hosts share its model, and {target.value} starts those of one"
         raise InputError(message, hint="--as kubernetes writes the group, --as sparkrun a recipe for several hosts")
+    names = list(dict.fromkeys(host.name for one in exported.services for host in (*one.hosts, *one.among)))
+    if len(exported.services) > 1 and len(names) > 1 and target not in _OF_SEVERAL_HOSTS:
+        message = f"{exported.name} runs on {', '.join(names)}, and {target.value} starts all of it on one host"
+        raise InputError(message, hint=f"export its services: {exported.found_by}:{exported.services[0].name}")
     for service in exported.services:
         spec = service.spec
         texts = [one for pair in (*spec.env, *spec.labels) for one in pair if one is not None]

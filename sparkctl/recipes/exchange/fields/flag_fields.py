@@ -166,16 +166,31 @@ def _unusable(draft: Draft, one: GivenFlag, expected: str) -> None:
 
 
 def _multimodal(draft: Draft, path: str, one: GivenFlag) -> None:
-    limits: object = {path: one.value} if path else one.value
+    limits: object = one.value
+    for key in reversed(path.split(".")) if path else ():
+        limits = {key: limits}
     if isinstance(limits, str):
         found = _ITEMS.findall(limits)
         limits = {name: int(count) for name, count in found} if _ITEMS.sub("", limits) == "" else limits
     before = draft.values.get(("limits", "multimodal"))
-    if isinstance(limits, dict) and all(type(count) is int and count >= 0 for count in limits.values()):
-        merged = {**before, **limits} if isinstance(before, dict) else limits
+    if isinstance(limits, dict) and all(map(_is_limit, limits.values())):
+        merged = dict(before) if isinstance(before, dict) else {}
+        for name, limit in limits.items():
+            known = merged.get(name)
+            merged[name] = {**known, **limit} if isinstance(known, dict) and isinstance(limit, dict) else limit
         draft.put(("limits", "multimodal"), merged, one.item)
     else:
-        draft.leave(one.item, "limits.multimodal takes a whole number for each input", None)
+        draft.leave(one.item, "limits.multimodal takes a whole number, or a map of sizes, for each input", None)
+
+
+def _is_limit(value: object) -> bool:
+    """Return whether a recipe may say this of an input: a count, or a count and sizes."""
+    if isinstance(value, dict):
+        try:
+            return all(type(number) is int for number in value.values()) and bool(values.items(value))
+        except ValueError:
+            return False
+    return type(value) is int and value >= 0
 
 
 def _draft_key(draft: Draft, path: str, one: GivenFlag) -> None:

@@ -46,12 +46,13 @@ class Made:
 class Choices(NamedTuple):
     """What the operator decided: ``allow`` of what gives a container power over the host, ``name`` of the recipe.
 
-    ``image`` is for a source that names none.
+    ``image`` is for a source that names none. What shares its model between ``nodes`` GPUs is read for as many hosts.
     """
 
     allow: frozenset[str] = frozenset()
     name: str | None = None
     image: str | None = None
+    nodes: int = 1
 
 
 def plain(keys: Iterable[tuple[Path, object]]) -> dict[str, object]:

@@ -42,6 +42,8 @@ def place_draft(draft: Draft, setup: Setup) -> None:
         found = {**given, "model": name, **({} if cached else {"path": folder})}
         draft.values["speculative",] = found
         draft.comments["speculative",] = "the draft's repository is guessed from the name of its folder"
+        if not cached:
+            draft.note(_guess("speculative.model", name, folder))
         if mount.target.rstrip("/") == model.rstrip("/"):
             setup.mounts.remove((mount, item))
             draft.accounts.append(Accounted(item.place, item.text, ("speculative", "path")))
@@ -113,6 +115,12 @@ def _folder(draft: Draft, path: str, host: str | None, item: SourceItem, revisio
         draft.refuse(_NO_MODEL, f"the folder {path} depends on where the command is run", item.place)
         return
     draft.put(("model", "repo"), repo, item, "guessed from the name of its folder, which is what counts")
+    draft.note(_guess("model.repo", repo, host))
     draft.put(("model", "path"), host)
     if revision is not None:
         draft.explain(revision.item, "a folder has no revision")
+
+
+def _guess(key: str, name: str, folder: str) -> str:
+    told = f"{key}: {name} is a guess, from the name of the folder {folder}"
+    return f"{told}: where that is not here, the hub is asked for it"

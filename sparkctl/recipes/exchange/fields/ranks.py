@@ -50,13 +50,14 @@ def place_ranks(draft: Draft, given: Mapping[str, GivenFlag], least: int) -> Non
 
     ``given`` are the flags of ``OF_RANKS`` that the source has, ``least`` the hosts that its file asks for (1: any).
     """
-    group = least > 1 or _number(given, "nnodes") > 1
+    ranks = prod(_number(given, name) for name in _SHARES)
+    group = max(least, _number(given, "nnodes")) > 1 or ranks == draft.choices.nodes > 1
     for name in given:
         if name in _BALANCED or (not group and name in {"headless", "node-rank", "master-addr"}):
             draft.refuse(SEVERAL_HOSTS, f"{given[name].item.text}: {_PART}", given[name].item.place)
     if not group:
         for name, one in given.items():
-            _alone(draft, name, one)
+            _alone(draft, name, one, ranks)
         return
     _worker(draft, given)
     _shared(draft, given, max(least, _number(given, "nnodes")))
@@ -103,8 +104,9 @@ def _shared(draft: Draft, given: Mapping[str, GivenFlag], hosts: int) -> None:
 
 def _refuse_others(draft: Draft, given: Mapping[str, GivenFlag]) -> None:
     """Refuse sizes without a value, and ranks that no recipe can say."""
-    for name in _RANKS & given.keys():
-        one = given[name]
+    for name, one in given.items():
+        if name not in _RANKS:
+            continue
         if missing := unknowns(str(one.raw)):
             told = f"{one.item.text}: {without_value(missing)}; it takes {given_by(missing)}"
             draft.refuse("a value is missing", told, one.item.place)
@@ -131,8 +133,8 @@ def _settle(draft: Draft) -> None:
         draft.leave(SourceItem(account.place, account.text), told, "sparkctl's agent, which starts the group again")
 
 
-def _alone(draft: Draft, name: str, one: GivenFlag) -> None:
-    """Account for a flag of a server that runs on one host."""
+def _alone(draft: Draft, name: str, one: GivenFlag, ranks: int) -> None:
+    """Account for a flag of a server that runs on one host; its source shares the model between so many ranks."""
     missing = unknowns(str(one.raw))
     if missing:
         draft.leave(one.item, without_value(missing), given_by(missing))
@@ -146,7 +148,8 @@ def _alone(draft: Draft, name: str, one: GivenFlag) -> None:
             return
         draft.explain(one.item, "a Spark has one GPU: served on it alone")
         served = "on one Spark the model is served by its one GPU, as the community's runners do it"
-        draft.note(f"{one.item.text}: {served}")
+        several = f"; --nodes {ranks} reads it for as many hosts" if name in _SHARES else ""
+        draft.note(f"{one.item.text}: {served}{several}")
 
 
 def _backend(draft: Draft, one: GivenFlag) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.recipes.exchange.launch import Launch, Refused
 from sparkctl.recipes.exchange.material import unknowns
 from sparkctl.recipes.exchange.shell import script
-from sparkctl.recipes.exchange.sources import docker_run, serve, systemd
+from sparkctl.recipes.exchange.sources import docker_run, quadlet, serve, systemd
 from sparkctl.recipes.exchange.sources.compose import reader as compose
 from sparkctl.recipes.exchange.sources.shell_text import blocks, is_document, may_be_shell, shell_texts
 
@@ -30,7 +30,9 @@ def recognises(material: Material) -> bool:
     """Return whether a file is a script or a document, and names such a command."""
     if not may_be_shell(material):
         return False
-    return _START.search(material.text) is not None or (is_document(material) and compose.has_services(material.text))
+    if _START.search(material.text) is not None:
+        return True
+    return is_document(material) and (compose.has_services(material.text) or quadlet.has_unit(material.text))
 
 
 def read(material: Material) -> list[Launch]:
@@ -42,7 +44,11 @@ def read(material: Material) -> list[Launch]:
     others = [
         launch
         for _, text in blocks(material)
-        for launch in (*systemd.in_document(text, material), *compose.in_document(text, material))
+        for launch in (
+            *quadlet.in_document(text, material),
+            *systemd.in_document(text, material),
+            *compose.in_document(text, material),
+        )
     ]
     for launch in (*_launches(material), *others):
         found.setdefault(_told(launch), launch)

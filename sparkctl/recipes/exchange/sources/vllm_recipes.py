@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 FORM: Final = "vllm-project recipe"
 VARIANT: Final = "variant"
 HARDWARE: Final = "hardware"
-"""The names of ``--var`` that choose among what a file has."""
+NODES: Final = "nodes"
+"""The names of ``--var`` that choose among what a file has, and how many Sparks share its model."""
 SPARK: Final = "dgx_spark_gb10"
 _DEFAULT: Final = "default"
 _SPARK_GB: Final = 128
@@ -33,6 +34,7 @@ _SPARK_GB: Final = 128
 _GENERATION: Final = ("blackwell", "nvidia")
 """What else a file may call this hardware, the particular first (the same)."""
 _ONE_HOST: Final = "single_node_tp"
+_SEVERAL: Final = "multi_node_tp"
 _PARALLEL: Final = "--tensor-parallel-size"
 _IMAGE: Final = "vllm/vllm-openai"
 _MOST_DIGITS: Final = 9
@@ -92,6 +94,10 @@ class _Chosen:
     def __init__(self, draft: runner.ReadRecipe, hardware: str) -> None:
         self._draft = draft
         self._hardware = hardware
+        nodes = draft.material.variables.get(NODES, "")
+        self._nodes = max(1, int(nodes)) if nodes.isdecimal() and len(nodes) <= _MOST_DIGITS else 1
+        draft.nodes = self._nodes
+        self._kind = _ONE_HOST if self._nodes == 1 else _SEVERAL
         keys = draft.keys
         self._meta = keys.below("meta")
         self._model = keys.below("model")
@@ -113,8 +119,10 @@ class _Chosen:
         if _DEFAULT in fitting or not fitting:
             if not fitting:
                 least = min((self._needs(name) for name in names), default=0)
-                message = f"its smallest variant needs {least} GB, and a Spark has {_SPARK_GB}"
-                self._draft.refuse(runner.TOO_LARGE, message)
+                have = "a Spark has" if self._nodes == 1 else f"{self._nodes} Sparks have"
+                message = f"its smallest variant needs {least} GB, and {have} {self._nodes * _SPARK_GB}"
+                more = -(-least // _SPARK_GB)
+                self._draft.refuse(runner.TOO_LARGE, f"{message} (--nodes {more} or more shares it between Sparks)")
             return _DEFAULT
         return max(fitting, key=self._needs)
 
@@ -130,7 +138,7 @@ class _Chosen:
         allowed = [word.text for word in variant.texts("supported_hardware")]
         brand = variant.below("precision_hardware").text("brand")
         return (
-            self._needs(name) <= _SPARK_GB
+            self._needs(name) <= self._nodes * _SPARK_GB
             and (not allowed or SPARK in allowed)
             and (brand is None or brand.text.lower() == _GENERATION[1])
             and not name.startswith(("amd", "mi3"))
@@ -160,10 +168,16 @@ class _Chosen:
             draft.refuse(runner.OTHER_HARDWARE, f"its source says that {self._hardware} cannot run it", declared.place)
         strategies = keys.texts("compatible_strategies")
         default = keys.text("default_strategy")
-        if strategies and not any(word.text.startswith("single_node_") for word in strategies):
-            draft.refuse(runner.SEVERAL_NODES, "its strategies are for several hosts", strategies[0].place)
-        if default is not None and default.text != _ONE_HOST:
-            draft.leave(default.place, f"default_strategy: {default.text}", "it is for several GPUs: here there is one")
+        names = [word.text for word in strategies]
+        if self._nodes == 1 and strategies and not any(name.startswith("single_node_") for name in names):
+            message = "its strategies are for several hosts (--nodes 2 reads it for two)"
+            draft.refuse(runner.SEVERAL_NODES, message, strategies[0].place)
+        elif self._nodes > 1 and strategies and _SEVERAL not in names:
+            message = f"its strategies ({', '.join(names)}) share no model between hosts"
+            draft.refuse(runner.SEVERAL_NODES, message, strategies[0].place)
+        if default is not None and default.text != self._kind:
+            why = "it is for several GPUs: here there is one" if self._nodes == 1 else f"it is read as {_SEVERAL}"
+            draft.leave(default.place, f"default_strategy: {default.text}", why)
 
     # --- what it adds up to ----------------------------------------------------------------------------------------
 
@@ -183,7 +197,10 @@ class _Chosen:
         first.append(_layer(overrides.below(self._hardware)))
         yield from first
         split = [word for layer in first for word in layer.args if word.text == _PARALLEL]
-        if split and self._hardware == SPARK:  # the site's own strategy says it again, for the GPUs of one host
+        if self._nodes > 1:
+            place = split[-1].place if split else self._draft.place
+            yield _AddedWords((Word(_PARALLEL, place), Word(str(self._nodes), place)))
+        elif split and self._hardware == SPARK:  # the site's own strategy says it again, for the GPUs of one host
             yield _AddedWords((split[-1], split[-1]._replace(text="1")))
         strategy = self._strategy()
         yield from (_layer(strategy, "vllm_args", "env"), _layer(strategy))
@@ -206,7 +223,7 @@ class _Chosen:
         strategies = self._draft.keys.below("strategy_overrides")
         for name in strategies:  # those for several GPUs
             strategies.take(name)
-        return strategies.below(_ONE_HOST)
+        return strategies.below(self._kind)
 
     def _of_generation(self, overrides: TakenKeys) -> TakenKeys | None:
         if self._hardware != SPARK:
@@ -233,8 +250,8 @@ class _Chosen:
             if name in off - forced:
                 why = "a feature that is off unless it is asked for"
                 self._draft.leave(bare(node.key), shown, why, "its flags in args")
-            elif others and _ONE_HOST not in others:
-                self._draft.leave(bare(node.key), shown, "a feature of other strategies than one GPU's")
+            elif others and self._kind not in others:
+                self._draft.leave(bare(node.key), shown, f"a feature of other strategies than {self._kind}")
             else:
                 feature.leave("companion", "a program that runs beside the server", "a service of your own")
                 yield _AddedWords(args)

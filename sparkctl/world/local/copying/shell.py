@@ -49,8 +49,8 @@ WATCHED: Final = (
     "wait $c; r=$?; kill $w 2>/dev/null; exit $r"
 )
 """A shell's words that run a program until it ends, or until the input ends: with whoever started it."""
-RSH: Final = "ssh -o BatchMode=yes -o ConnectTimeout=8"
-"""How rsync gets to the other host: by that host's own ssh, and without a question."""
+RSH: Final = "ssh -o BatchMode=yes -o ConnectTimeout=8 -o ServerAliveInterval=10 -o ServerAliveCountMax=3"
+"""How rsync gets to the other host: by that host's own ssh, without a question; it ends when the cable is pulled."""
 PROBE: Final = (
     f'command -v rsync >/dev/null || exit 101; exec {RSH} "$1" "command -v rsync >/dev/null || exit 102" </dev/null'
 )
@@ -66,16 +66,21 @@ _LAST: Final = 2
 
 
 class CopyShell:
-    """Starts programs on a host. ``name`` is the host's in messages; ``python`` its interpreter."""
+    """Starts programs on a host. ``name`` is the host's in messages; ``python`` its interpreter.
+
+    ``pushing`` starts those that go on to a third host, as ``command`` does where it is None.
+    """
 
     def __init__(
         self,
         name: str = "this machine",
         command: Callable[[Sequence[str]], list[str]] = list,
         python: str = sys.executable,
+        pushing: Callable[[Sequence[str]], list[str]] | None = None,
     ) -> None:
         self._name = name
         self._command = command
+        self._pushing = pushing or command
         self._python = python
 
     @contextmanager
@@ -85,7 +90,7 @@ class CopyShell:
         Raises:
             EngineError: it cannot be read to its end.
         """
-        words = [self._python, "-c", READ, str(path), str(offset)]
+        words = self._command([self._python, "-c", READ, str(path), str(offset)])
         with self._running(words, f"read {path}", stdout=subprocess.PIPE) as process:
             yield cast("IO[bytes]", process.stdout)
 
@@ -96,7 +101,7 @@ class CopyShell:
         Raises:
             EngineError: not all of it could be written.
         """
-        words = [self._python, "-c", WRITE, str(path)]
+        words = self._command([self._python, "-c", WRITE, str(path)])
         with self._running(words, f"write {path}", stdin=subprocess.PIPE) as process:
             yield cast("IO[bytes]", process.stdin)
 
@@ -104,7 +109,7 @@ class CopyShell:
         """Return why rsync of this host does not get to ``to`` by its own ssh; None: it does."""
         try:
             done = subprocess.run(  # noqa: S603  (words of ours)
-                self._command(["sh", "-c", PROBE, "sh", to]),
+                self._pushing(["sh", "-c", PROBE, "sh", to]),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 check=False,
@@ -130,7 +135,7 @@ class CopyShell:
         address = to.rpartition("@")[2]
         host = f"{to.rpartition('@')[0]}@[{address}]" if ":" in address else to
         words = ["rsync", "--inplace", "--partial", "--times", "--protect-args", f"--rsh={RSH}"]
-        words = ["sh", "-c", WATCHED, "sh", *words, "--", str(path), f"{host}:{partial}"]
+        words = self._pushing(["sh", "-c", WATCHED, "sh", *words, "--", str(path), f"{host}:{partial}"])
         with self._running(words, f"copy {path} to {to}", stdin=subprocess.PIPE) as process:
             while process.poll() is None:
                 with suppress(subprocess.TimeoutExpired):
@@ -144,7 +149,7 @@ class CopyShell:
         """Run a program while something is done with it, and look how it ended."""
         try:
             process = subprocess.Popen(  # noqa: S603  (words of ours)
-                self._command(words), stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, process_group=0
+                words, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, process_group=0
             )
         except OSError as error:
             raise EngineError(f"cannot {doing} on {self._name}: {error.strerror}") from None

@@ -12,8 +12,11 @@ from sparkctl.base.errors import EngineError
 from sparkctl.operations.gateway.on_page import GatewayPage
 from sparkctl.operations.memory.fitting import AskedSet
 from sparkctl.operations.services.up import up
+from sparkctl.operations.stack.generations import Generations
+from sparkctl.planning.box.generation import APPLIED, GenerationEnd
 from sparkctl.planning.gateway.desk.service import DeskState
 from sparkctl.world.door_ports import AnswerWith
+from sparkctl.world.labels import LABEL_GROUP, LABEL_SERVICE, LABEL_URL
 from tests.support.fake_hosts import FACTS, FakeReach, FakeThere
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeReport
@@ -62,14 +65,14 @@ class Beside(GatewayBench):
 def bench(tmp_path: Path) -> Iterator[Beside]:
     (tmp_path / "hosts.yaml").write_text(HOSTS)
     host = there(tmp_path, E4B)
-    found = Beside(tmp_path, parts={"reach": FakeReach({"spark-b": host}), "page": GatewayPage})
+    found = Beside(tmp_path, reach=FakeReach({"spark-b": host}), parts={"page": GatewayPage})
     found.host = host
     found.up()
     yield found.settled("ready")
     found.close()
 
 
-def test_equal_services_of_two_hosts_share_the_requests_of_one_name(bench: Beside) -> None:
+def test_equal_services_of_two_hosts_share_the_requests_of_one_name_s24(bench: Beside) -> None:
     assert bench.answered_by(4).count(FAR) == 2
 
 
@@ -86,7 +89,7 @@ def test_one_of_them_is_asked_alone_by_its_name_with_its_host(bench: Beside) -> 
     assert {bench.ask(FAR).forwarded().answer_headers["x-sparkctl-model"] for _ in range(3)} == {FAR}
 
 
-def test_a_conversation_stays_where_it_was(bench: Beside) -> None:
+def test_a_conversation_stays_where_it_was_s24(bench: Beside) -> None:
     says = {"messages": [{"role": "user", "content": "Tell me of the sea."}]}
     first = bench.ask(E4B, more=says)
     to = first.forwarded().answer_headers["x-sparkctl-model"]
@@ -105,7 +108,7 @@ def test_who_has_less_to_do_by_its_servers_own_count_gets_the_request(bench: Bes
     assert bench.answered_by(3) == [E4B] * 3
 
 
-def test_a_server_that_gives_nothing_is_followed_by_the_other_once(bench: Beside) -> None:
+def test_a_server_that_gives_nothing_is_followed_by_the_other_once_s25(bench: Beside) -> None:
     request = bench.ask(FAR.partition("@")[0])
     names = [request.forwarded().answer_headers["x-sparkctl-model"]]
     request.lost(unsent=False)
@@ -115,9 +118,26 @@ def test_a_server_that_gives_nothing_is_followed_by_the_other_once(bench: Beside
     bench.until(lambda: not request.open)
     assert request.refused().code == "server_died"
     request.end("refused", 502)
-    bench.until(
-        lambda: any(f"after {names[0]}, which did not answer" in line for line in bench.report.said), ticks=False
-    )
+    bench.until(lambda: any(f"after {names[0]}, which failed" in line for line in bench.report.said), ticks=False)
+
+
+@pytest.mark.parametrize(("status", "moved"), [(500, True), (503, True), (400, False), (200, False), (429, False)])
+def test_an_answer_that_says_that_the_server_failed_is_asked_for_elsewhere_once_s25(
+    bench: Beside, status: int, moved: bool
+) -> None:
+    request = bench.ask(E4B)
+    first = request.forwarded().answer_headers["x-sparkctl-model"]
+    found = request.judged(status, {"error": {"message": "EngineCore encountered an issue"}})
+    assert (found is not None) == moved
+    if moved:
+        second = request.forwarded()
+        assert {first, second.answer_headers["x-sparkctl-model"]} == {E4B, FAR}
+        assert second.judge is None, "and is not asked for a third time"
+
+
+def test_what_is_asked_of_one_host_alone_is_judged_by_nobody(bench: Beside) -> None:
+    assert bench.ask(FAR).forwarded().judge is None
+    assert bench.ask(FP8).forwarded().judge is None
 
 
 def test_what_began_to_be_answered_is_never_asked_again(bench: Beside) -> None:
@@ -128,7 +148,7 @@ def test_what_began_to_be_answered_is_never_asked_again(bench: Beside) -> None:
     assert request.refused().status >= 500
 
 
-def test_a_host_that_is_lost_costs_the_others_nothing_and_is_said(bench: Beside) -> None:
+def test_a_host_that_is_lost_costs_the_others_nothing_and_is_said_s26(bench: Beside) -> None:
     bench.host.spark.engine.away = EngineError("the connection to b has ended")
     bench.settled("off")
     assert set(bench.answered_by(3)) == {E4B}
@@ -144,7 +164,7 @@ def test_what_waits_for_a_start_here_goes_to_a_host_where_it_is_ready(tmp_path: 
     (tmp_path / "hosts.yaml").write_text(HOSTS)
     stack = STACK.replace("priority: 10,", "priority: 10, start: on-demand,")
     host = there(tmp_path, E4B)
-    bench = Beside(tmp_path, stack, parts={"reach": FakeReach({"spark-b": host})})
+    bench = Beside(tmp_path, stack, reach=FakeReach({"spark-b": host}))
     bench.tick()
     bench.settled("ready")
     assert bench.ask(E4B).forwarded().answer_headers["x-sparkctl-model"] == FAR
@@ -155,7 +175,7 @@ def test_what_waits_for_a_start_here_goes_to_a_host_where_it_is_ready(tmp_path: 
 def test_a_service_elsewhere_alone_is_in_the_list_and_asked_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "hosts.yaml").write_text(HOSTS)
     stack = f"services:\n  {E4B}: {{recipe: {E4B}}}\ngateway: {{}}\n"
-    bench = Beside(tmp_path, stack, parts={"reach": FakeReach({"spark-b": there(tmp_path, FP8)})})
+    bench = Beside(tmp_path, stack, reach=FakeReach({"spark-b": there(tmp_path, FP8)}))
     bench.up()
     bench.settled("ready", f"{FP8}@b")
     found = bench.door.get("/v1/models").decision()
@@ -165,12 +185,53 @@ def test_a_service_elsewhere_alone_is_in_the_list_and_asked_by_its_name(tmp_path
     bench.close()
 
 
+def test_a_route_leads_to_another_host_and_its_equal_one_is_asked_before_its_second(bench: Beside) -> None:
+    bench.served(FP8)
+    request = bench.ask("auto")
+    first = request.forwarded().answer_headers["x-sparkctl-model"]
+    assert request.judged(None, "closed the connection") is None, "the other host has the first one, too"
+    request = bench.ask("auto")
+    request.lost(unsent=False)
+    second = request.forwarded().answer_headers["x-sparkctl-model"]
+    assert {first, second} <= {E4B, FAR}
+    refused = request.judged(500, {"error": {"message": "it died"}})
+    assert refused is not None, "now the second of the route is asked"
+    assert (
+        bench.ask("auto", wishes={"x-sparkctl-route": "first"}).forwarded().answer_headers["x-sparkctl-route"]
+        == "first"
+    )
+
+
+def test_a_service_that_the_stack_has_elsewhere_is_known_by_its_names_wherever_it_is(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yaml").write_text(HOSTS)
+    host = there(tmp_path)
+    bench = Beside(
+        tmp_path, f"services:\n  {E4B}: {{recipe: {E4B}}}\ngateway: {{}}\n", reach=FakeReach({"spark-b": host})
+    )
+    generations = Generations(bench.spark.world(FakeReport()))
+    applied = generations.applied()
+    assert applied is not None
+    far = replace(applied.services[0].declared, name=FP8, names=("large",), force={"top_k": 5})
+    generations.end(GenerationEnd(generations.keep(replace(applied, number=0, elsewhere=(far,))).number, APPLIED, 2.0))
+    bench.up()
+    refused = bench.ask("large").refused()
+    assert (refused.status, refused.code) == (503, "not_running")
+    expected = f"{FP8} is not running: no host that answers has it; sparkctl apply box starts it"
+    assert refused.message == expected
+    up(host.spark.world(FakeReport()), AskedSet((FP8,)))
+    bench.settled("ready", f"{FP8}@b")
+    found = bench.ask("large").forwarded()
+    assert found.answer_headers["x-sparkctl-model"] == f"{FP8}@b"
+    assert json.loads(bytes(found.body or b""))["top_k"] == 5  # type: ignore[arg-type]
+    bench.close()
+
+
 def test_a_server_that_is_open_to_the_network_is_asked_at_its_hosts_address(tmp_path: Path) -> None:
     (tmp_path / "hosts.yaml").write_text("hosts:\n  b: {ssh: spark-b, address: 192.168.1.11}\n")
     host = there(tmp_path, E4B)
     (id_, one) = next(iter(host.spark.engine.there.items()))
     host.spark.engine.there[id_] = one._replace(settings=published(one, "0.0.0.0:8003"))
-    bench = Beside(tmp_path, parts={"reach": FakeReach({"spark-b": host})})
+    bench = Beside(tmp_path, reach=FakeReach({"spark-b": host}))
     bench.up()
     bench.settled("ready")
     found = bench.ask(FAR).forwarded()
@@ -186,7 +247,7 @@ def published(one: Container, place: str) -> dict[str, str]:
 def test_two_names_of_one_machine_count_once_and_this_machine_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "hosts.yaml").write_text("hosts:\n  b: {ssh: spark-b}\n  c: {ssh: spark-c}\n")
     host = there(tmp_path, E4B)
-    bench = Beside(tmp_path, parts={"reach": FakeReach({"spark-b": host, "spark-c": host}), "page": GatewayPage})
+    bench = Beside(tmp_path, reach=FakeReach({"spark-b": host, "spark-c": host}), parts={"page": GatewayPage})
     bench.up()
     bench.settled("ready")
     bench.until(lambda: any(one.name == "c" and one.problem for one in bench.gateway.others.on_page()), ticks=False)
@@ -215,14 +276,39 @@ def test_the_page_and_the_figures_have_each_host(bench: Beside) -> None:
 
 def test_a_file_of_hosts_that_is_wrong_leaves_this_host_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "hosts.yaml").write_text("hosts: 7\n")
-    bench = GatewayBench(tmp_path, parts={"reach": FakeReach({})})
+    bench = GatewayBench(tmp_path, reach=FakeReach({}))
     bench.up()
     assert bench.ask(E4B).forwarded().url == "http://127.0.0.1:8003"
     assert any("other hosts are left as they were known" in line for line in bench.report.warned)
     bench.close()
 
 
-def test_nothing_of_another_host_is_stopped_by_this_gateway(bench: Beside) -> None:
+def test_the_head_of_a_group_on_this_host_is_asked_by_its_name_and_a_worker_is_not(bench: Beside) -> None:
+    one = next(iter(bench.spark.engine.there.values()))
+    group = {"rank": 0, "hosts": ["here", "b"], "head": "10.0.0.1", "port": 29501}
+    for name, rank in (("pair", 0), ("other", 1)):
+        told = {**one.labels, LABEL_SERVICE: name, LABEL_GROUP: json.dumps({**group, "rank": rank})}
+        told = {key: value for key, value in told.items() if rank == 0 or key != LABEL_URL}
+        bench.spark.engine.there[name] = one._replace(id=name, name=name, labels=told)
+    bench.until(lambda: bench.states.get("pair@here") == "ready")
+    assert bench.ask("pair").forwarded().url == "http://127.0.0.1:8003"
+    assert "other@here" not in bench.states
+    del bench.spark.engine.there["pair"]
+    bench.until(lambda: "pair@here" not in bench.states)
+
+
+def test_the_key_of_a_server_there_is_sent_to_it_and_shown_nowhere(bench: Beside) -> None:
+    engine = bench.host.spark.engine
+    (id_, one) = next(iter(engine.there.items()))
+    engine.there[id_] = one._replace(env=(*one.env, ("VLLM_API_KEY", "a-key-of-that-server")))
+    bench.look()
+    bench.until(lambda: bench.ask(FAR).forwarded().headers != {}, ticks=False)
+    assert bench.ask(FAR).forwarded().headers == {"Authorization": "Bearer a-key-of-that-server"}
+    assert bench.gateway.world.boundary.hidden("its key: a-key-of-that-server") == "its key: (hidden)"
+    assert "a-key-of-that-server" not in repr(bench.gateway.handler.stack)
+
+
+def test_nothing_of_another_host_is_stopped_by_this_gateway_s27(bench: Beside) -> None:
     bench.host.spark.engine.calls.clear()
     bench.served(FAR)
     bench.tick(300)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.base.units import GIB
+from sparkctl.operations.stack.over_hosts.look import recipes_of, services_of
+from tests.support.fakes import FakeReport
 from tests.support.fleet import Fleet
 
 if TYPE_CHECKING:
@@ -168,3 +170,19 @@ def test_fits_says_of_each_recipe_on_which_hosts_it_fits(fleet: Fleet) -> None:
     assert "not known what fits on two" in refused.err
     assert "rb " in refused.out
     fleet.run("fits", "--all-hosts", "--speed").expect(2)
+
+
+def test_a_footprint_is_counted_once_for_services_that_differ_in_how_they_are_asked_alone(fleet: Fleet) -> None:
+    lines = [f"  s{number}: {{recipe: ra, set: {{serve.port: {9100 + number}}}}}\n" for number in range(3)]
+    path = fleet.folder / "recipes/stacks/many.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"services:\n{''.join(lines)}  tt: {{recipe: ra, priority: 3, set: {{limits.context: 512}}}}\n")
+    world = fleet.mine.world(FakeReport())
+    recipes = recipes_of(world, world.catalog.stack("many"))
+    found = services_of([fleet.hosts["one"].world(FakeReport())], recipes)
+    assert found["s0"].footprint is found["s1"].footprint is found["s2"].footprint
+    assert found["tt"].footprint is not found["s0"].footprint
+    assert {name: (one.wanted.name, one.wanted.priority) for name, one in found.items()} == {
+        **{f"s{number}": (f"s{number}", 0) for number in range(3)},
+        "tt": ("tt", 3),
+    }

@@ -32,7 +32,7 @@ def test_nobody_gets_more_than_the_lead_and_nobody_full_while_another_is_free(
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=60))
-def test_requests_of_one_beginning_are_never_piled_up(turns: list[tuple[int, bool]]) -> None:
+def test_requests_of_one_beginning_are_never_piled_up_s24(turns: list[tuple[int, bool]]) -> None:
     asked = dict.fromkeys(NAMES, 0)
     known = ""
     for place, ends in turns:

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from sparkctl.base.errors import InputError
 from sparkctl.planning.box.declared import StartMode
 from sparkctl.recipes.exchange.exports.exported import ExportedHost, ExportedService, ExportTarget
 from sparkctl.recipes.exchange.exports.written import written
+from sparkctl.recipes.exchange.fields.recipe import recipe_of
+from sparkctl.recipes.exchange.material import Material
+from sparkctl.recipes.exchange.sources import sparkrun
+from sparkctl.recipes.hosts.declared import Fabric
+from sparkctl.recipes.hosts.ranks import RankHost, RankPlace, of_rank
+from sparkctl.recipes.recipe import Recipe
 from sparkctl.world.spec import Device, Port
-from tests.support.exporting import declared, read_yaml, service, together
+from tests.support.exporting import as_kubernetes, declared, read_yaml, service, together
 from tests.support.paths import FIXTURES
+from tests.support.thorough import examples
 
 A = ExportedHost("a", "10.0.0.1", "enp1s0f1np1", ("rocep1s0f1", "roceP2p1s0f1"))
 B = ExportedHost("b", "10.0.0.2", "enp1s0f0np0", ("rocep1s0f0",))
@@ -25,8 +35,8 @@ FLAGS = ("--model", "owner/model", "--tensor-parallel-size", "2")
 
 def group(nodes: int = 2, *hosts: ExportedHost, **changes: Any) -> ExportedService:  # noqa: ANN401  (any field)
     """Return a service that so many hosts share."""
-    given = {"command": (*FLAGS[:3], str(nodes)), "nodes": nodes, "hosts": hosts, **changes}
-    return service("big", 8123, **given)
+    own = {"command": (*FLAGS[:3], str(nodes)), "nodes": nodes, "hosts": hosts, **changes}
+    return service("big", 8123, **own)
 
 
 def objects(*services: ExportedService) -> dict[str, Any]:
@@ -98,6 +108,36 @@ def test_ranks_differ_in_what_they_are_and_where_alone() -> None:
     }
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_has_the_flags_and_variables_that_up_would_give_it(rank: int) -> None:
+    hosts = [
+        RankHost(one.name, Fabric(address=one.address, interface=one.interface, hca=one.hca), rdma=True)
+        for one in (A, B)
+    ]
+    recipe = Recipe.model_validate(
+        {
+            "template": "vllm-openai",
+            "image": "vllm/vllm-openai:v0.32.0",
+            "vllm": "0.32.0",
+            "model": {"repo": "owner/model"},
+            "serve": {"name": "big", "port": 8123},
+            "nodes": 2,
+            "args": {"tensor-parallel-size": 2},
+        }
+    )
+    wanted = of_rank(recipe, RankPlace(rank, tuple(hosts)))
+    pod = pods(group(2, A, B))[rank]
+    (container,) = pod["containers"]
+    assert env(pod) == wanted.env
+    flags = dict(pairwise(container["args"]))
+    for name in ("tensor-parallel-size", "nnodes", "master-addr", "master-port"):
+        assert flags[f"--{name}"] == str(wanted.args[name])
+    assert ("--headless" in container["args"]) == bool(wanted.args.get("headless"))
+    assert container["securityContext"]["capabilities"]["add"] == list(wanted.container.capabilities)
+    assert pod["volumes"][-1]["emptyDir"]["sizeLimit"] == str(wanted.container.shm_size)
+    assert pod["hostNetwork"] == (wanted.container.network == "host")
+
+
 def test_a_worker_is_asked_whether_its_leaders_port_answers_and_not_for_http() -> None:
     leader, worker = pods(group(2, A, B))
     (head,), (other,) = leader["containers"], worker["containers"]
@@ -146,6 +186,20 @@ def test_the_flags_of_the_server_on_its_own_network_go() -> None:
     assert "--api-server-count" not in worker["containers"][0]["args"]
     with pytest.raises(InputError, match="this starts bash"):
         pods(group(entrypoint="bash", command=("-c", "vllm serve m")))
+    with pytest.raises(InputError, match="this starts what its image has"):
+        pods(group(command=()))
+
+
+@settings(max_examples=examples(20))
+@given(st.lists(st.sampled_from(["$(LWS_WORKER_INDEX)", "$$", "--port=2", "a b", "$HOME", ""]), max_size=4))
+def test_words_of_the_operator_are_no_variables_of_kubernetes(texts: list[str]) -> None:
+    kept = [text for text in texts if text != "--port=2"]
+    leader, worker = pods(group(2, A, B, command=(*FLAGS, *texts), env=(("V", "$(X) $$"),)))
+    for pod in (leader, worker):
+        args = pod["containers"][0]["args"]
+        assert as_kubernetes(args[: len(FLAGS) + len(kept)]) == [*FLAGS, *kept]
+        assert args.count("$(LWS_WORKER_INDEX)") == 1
+        assert as_kubernetes([env(pod)["V"]]) == ["$(X) $$"]
 
 
 def test_the_service_reaches_the_leader_and_has_another_name_than_the_controllers_own() -> None:
@@ -174,6 +228,10 @@ def test_the_file_says_what_an_operator_has_to_do() -> None:
         assert told in text
     (file,) = written(together(group()), ExportTarget.KUBERNETES).files
     assert "No fabric is known" in str(file.content)
+    (file,) = written(together(group(2, A, B)), ExportTarget.SPARKRUN).files
+    text = str(file.content).replace("\n# ", " ")
+    assert "`sparkctl up box --hosts a,b` starts the same" in text
+    assert "big 1.0 GiB on each of 2 hosts" in text
 
 
 def test_a_name_is_no_longer_than_the_names_that_are_made_of_it() -> None:
@@ -186,6 +244,29 @@ def test_a_service_of_one_host_is_bound_to_its_node() -> None:
     found = objects(service(hosts=(A,)), service("two", hosts=(B,)))
     spec = found["Deployment/two"]["spec"]["template"]["spec"]
     assert spec["nodeSelector"] == {"sparkctl.host": "b"}
+
+
+def test_a_service_that_may_have_several_hosts_runs_on_one_of_them_and_away_from_others() -> None:
+    found = objects(service(among=(A, B), spread="gpu"), service("two", 8002, among=(A,)))
+    template = found["Deployment/one"]["spec"]["template"]
+    affinity = template["spec"]["affinity"]
+    (term,) = affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert term["matchExpressions"][0]["values"] == ["a", "b"]
+    (apart,) = affinity["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert apart["labelSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    assert "affinity" not in found["Deployment/two"]["spec"]["template"]["spec"]
+    leader, _ = pods(group(2, among=(A, B), spread="gpu"))
+    assert len(leader["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]) == 2
+
+
+def test_a_set_over_several_hosts_is_for_tools_of_several() -> None:
+    two = together(service(hosts=(A,)), service("two", 8002, hosts=(B,)))
+    with pytest.raises(InputError, match="box runs on a, b, and compose starts all of it on one host"):
+        written(two, ExportTarget.COMPOSE)
+    reached = A._replace(clients="192.168.1.10")
+    (file,) = written(together(service(hosts=(reached,)), service("two", 8002)), ExportTarget.LITELLM).files
+    bases = [one["litellm_params"]["api_base"] for one in read_yaml(str(file.content))["model_list"]]
+    assert bases == ["http://192.168.1.10:8001/v1", "http://127.0.0.1:8002/v1"]
 
 
 def test_two_services_of_one_port_are_refused_only_where_they_may_meet() -> None:
@@ -210,6 +291,15 @@ def test_a_host_whose_name_is_no_label_is_refused() -> None:
 def test_a_tool_of_one_host_is_refused(target: ExportTarget) -> None:
     with pytest.raises(InputError, match=f"2 hosts share its model, and {target.value} starts those of one"):
         written(together(group()), target)
+
+
+def test_what_sparkrun_gets_is_read_again_as_the_same_group() -> None:
+    (file,) = written(together(group(ports=(Port(8000, 8123, "127.0.0.1"),))), ExportTarget.SPARKRUN).files
+    (launch,) = sparkrun.read(Material(str(file.content), file.name))
+    made = recipe_of(launch)
+    assert (made.refused, made.keys["nodes"]) == (None, 2)
+    assert made.keys["args"] == {"tensor-parallel-size": 2}
+    assert {"devices", "capabilities"} & set(dict(made.keys["container"])) == set()
 
 
 def test_sparkrun_gets_the_sizes_by_which_it_counts_hosts() -> None:

@@ -78,6 +78,10 @@ def test_an_option_of_docker_goes_into_its_key(options: str, path: str, value: o
         ("--limit-mm-per-prompt '{\"image\": 2}'", "limits.multimodal", {"image": 2}),
         ("--limit-mm-per-prompt image=2,video=0", "limits.multimodal", {"image": 2, "video": 0}),
         ("--limit-mm-per-prompt.image 3", "limits.multimodal", {"image": 3}),
+        ("--limit-mm-per-prompt '{\"image\": 2, \"video\": {\"count\": 1, \"num_frames\": 16}}'", "limits.multimodal",
+         {"image": 2, "video": {"count": 1, "num_frames": 16}}),
+        ("--limit-mm-per-prompt.video.count 1 --limit-mm-per-prompt.video.num_frames 16", "limits.multimodal",
+         {"video": {"count": 1, "num_frames": 16}}),
         ("--gpu-memory-utilization 0.805", "memory.utilization", 0.805),
         ("--gpu-memory-utilization 0.80", "memory.utilization", 0.8),
         ("--kv-cache-memory 4800M --gpu-memory-utilization 0.9", "memory", {"kv": 4800 * 2**20}),
@@ -176,6 +180,15 @@ def test_the_heads_command_of_a_group_is_a_recipe_for_several_hosts() -> None:
     for name in ("--nnodes", "--node-rank", "--master-addr", "--master-port", "--device", "--cap-add", "--env"):
         assert told[name]
     assert "without Ray" in (told["--distributed-executor-backend"] or "")
+
+
+def test_what_shares_its_model_between_gpus_is_read_for_as_many_hosts_when_that_is_said() -> None:
+    text = f"docker run --gpus all {IMAGE} --model {REPO} -tp 2"
+    assert one(text, choices=Choices(nodes=2)).keys["nodes"] == 2
+    assert "nodes" not in one(text, choices=Choices(nodes=4)).keys
+    made = one(text)
+    assert "nodes" not in made.keys
+    assert any("--nodes 2 reads it for as many hosts" in note for note in made.notes)
 
 
 def test_ranks_that_share_a_cache_keep_to_it() -> None:
@@ -300,6 +313,9 @@ def test_a_folder_of_the_host_is_the_models_path() -> None:
     made = usable(f"docker run --gpus all -v ~/models:/models:ro {IMAGE} --model /models/Qwen3-8B")
     assert made.keys["model"] == {"repo": "Qwen3-8B", "path": "~/models/Qwen3-8B", "mount": "/models/Qwen3-8B"}
     assert "guessed" in made.comments["model", "repo"]
+    assert any(
+        "model.repo: Qwen3-8B is a guess, from the name of the folder ~/models/Qwen3-8B" in one for one in made.notes
+    )
     made = usable(f"docker run --gpus all -v /m/Qwen3-8B:/model -v /m/Draft:/d {IMAGE} --model /model "
                   "-sc '{\"method\":\"eagle3\",\"model\":\"/d\",\"num_speculative_tokens\":3}'")  # fmt: skip
     assert made.keys["model"] == {"repo": "Qwen3-8B", "path": "/m/Qwen3-8B", "mount": "/model"}

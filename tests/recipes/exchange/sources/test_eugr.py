@@ -51,7 +51,10 @@ def test_a_recipe_for_several_hosts_says_so() -> None:
     assert alone is not None
     assert alone.reason == "several hosts"
     text = SOLO.replace("solo_only", "cluster_only").replace("--gpu-memory", "-tp 2 --gpu-memory")
-    assert recipe_of(only(read, text)).keys["nodes"] == 2
+    made = recipe_of(only(read, text))
+    assert (made.keys["nodes"], made.keys["container"]) == (2, {"network": "host", "ipc": "host"})
+    assert made.keys["serve"] == {"name": "org/Example-7B", "port": 8001, "bind": "0.0.0.0"}  # noqa: S104  (its own)
+    assert "its runner starts every container privileged: here it is not" in made.notes
 
 
 @pytest.mark.parametrize(

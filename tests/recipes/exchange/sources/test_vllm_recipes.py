@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sparkctl.recipes.exchange.fields.recipe import recipe_of
 from sparkctl.recipes.exchange.material import Material
 from sparkctl.recipes.exchange.sources.vllm_recipes import read, recognises
 from sparkctl.vllm.flags import releases
@@ -97,6 +98,19 @@ def test_a_model_that_fits_in_no_variant_is_refused() -> None:
     found = launch(FILE.replace("vram_minimum_gb: 100", "vram_minimum_gb: 300").replace(": 50,", ": 150,"))
     assert found.refused is not None
     assert found.refused.reason == "larger than one host"
+
+
+def test_several_sparks_share_what_one_has_no_room_for() -> None:
+    """By the site's own strategy for several hosts, in the largest variant that all of them hold."""
+    large = FILE.replace("vram_minimum_gb: 100", "vram_minimum_gb: 200").replace(": 50,", ": 150,")
+    found = launch(large, nodes="2")
+    assert (found.refused, found.nodes) == (None, 2)
+    assert "--tensor-parallel-size 2" in command(found)
+    assert recipe_of(found).keys["nodes"] == 2
+    refused = launch(large.replace(", multi_node_tp]", "]"), nodes="2").refused
+    assert refused is not None
+    assert "share no model between hosts" in refused.message
+    assert recipe_of(launch(FILE, nodes="1")).keys.get("nodes") is None
 
 
 @pytest.mark.parametrize(

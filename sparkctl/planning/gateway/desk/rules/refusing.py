@@ -37,8 +37,8 @@ def by_hand(service: DeskService) -> str:
 
 def far_words(service: DeskService) -> str:
     """Return that a service of another host does not answer, and how an operator starts it."""
-    why = f": {service.why}" if service.why else ""
-    return f"{service.name} is not running{why}{by_hand(service)}"
+    why = service.why or "no host that answers has it"
+    return f"{service.name} is not running: {why}{by_hand(service)}"
 
 
 def broken_off(work: DeskWork, request: DeskRequest, service: DeskService) -> None:

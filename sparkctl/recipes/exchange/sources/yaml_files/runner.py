@@ -191,6 +191,9 @@ def publish(draft: ReadRecipe) -> None:
     """Publish the port that the command serves on: the source's container is on the host's network."""
     if not draft.command or any(word.text.startswith("--network") for word in draft.options):
         return
+    if draft.nodes > 1:  # as the ranks of a group are here, too
+        draft.options += [Word("--network", draft.place), Word("host", draft.place)]
+        return
     port, host = commands.value_after(draft.command, "--port"), commands.value_after(draft.command, "--host")
     number = "8000" if port is None else port.text  # vLLM's own default
     address = "" if host is None or host.text in _EVERY_ADDRESS else f"{_address(host.text)}:"

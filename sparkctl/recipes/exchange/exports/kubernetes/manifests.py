@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, Final
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import format_gib
 from sparkctl.recipes.exchange.comments import comment
-from sparkctl.recipes.exchange.exports import leader_worker_set, promises
+from sparkctl.recipes.exchange.exports import promises
 from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile
-from sparkctl.recipes.exchange.exports.leader_worker_set import RankPod
-from sparkctl.recipes.exchange.exports.pod import container, pod_options, unsaid
+from sparkctl.recipes.exchange.exports.kubernetes import leader_worker_set
+from sparkctl.recipes.exchange.exports.kubernetes.leader_worker_set import RankPod
+from sparkctl.recipes.exchange.exports.kubernetes.nodes import HOST_LABEL, affinity_of, spread_label
+from sparkctl.recipes.exchange.exports.kubernetes.pod import container, pod_options, unsaid
 from sparkctl.recipes.exchange.yaml_text import document, noted
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ def _about(exported: ExportedSet) -> tuple[str, ...]:
 
 def _nodes(exported: ExportedSet) -> Iterator[str]:
     """Yield which node is which host, as the operator tells Kubernetes."""
-    hosts = dict.fromkeys(host.name for service in exported.services for host in service.hosts)
+    hosts = dict.fromkeys(host.name for one in exported.services for host in (*one.hosts, *one.among))
     if len(hosts) == 0:
         yield "Paths of hostPath are those of this host: with several nodes, bind the pods to it by a nodeSelector."
         return
@@ -94,7 +96,7 @@ def _nodes(exported: ExportedSet) -> Iterator[str]:
             message = f"the host {name} of hosts.yaml has a name that no label of Kubernetes can have"
             raise InputError(message, hint="letters, digits, _ . - between a letter or digit at both ends, at most 63")
     yield "Paths of hostPath are those of the host that a service is bound to. Say once which node is which host:"
-    yield from (f"$ kubectl label node NODE-OF-{name} {leader_worker_set.HOST_LABEL}={name}" for name in hosts)
+    yield from (f"$ kubectl label node NODE-OF-{name} {HOST_LABEL}={name}" for name in hosts)
 
 
 def _names(exported: ExportedSet) -> Mapping[str, str]:
@@ -154,7 +156,8 @@ def _workload(exported: ExportedSet, service: ExportedService, name: str) -> _Ob
         replicas = noted(0, *promises.of_stack(service)[1:], scale)
     if service.nodes > 1:
         place = [one.name for one in exported.services if one.nodes > 1].index(service.name)
-        spec = leader_worker_set.group(service, RankPod(pod, made, _labels(name)), place, replicas)
+        worker = _resources(replace(service, claim_bytes=service.worker_bytes or service.claim_bytes))
+        spec = leader_worker_set.group(service, RankPod(pod, made, _labels(name), worker), place, replicas)
     else:
         spec = _deployment(service, name, pod, replicas)
     meta = {"name": name, "labels": _labels(name)}
@@ -165,14 +168,19 @@ def _workload(exported: ExportedSet, service: ExportedService, name: str) -> _Ob
 def _deployment(
     service: ExportedService, name: str, pod: Mapping[str, object], replicas: object
 ) -> Mapping[str, object]:
-    bound = {"nodeSelector": {leader_worker_set.HOST_LABEL: service.hosts[0].name}} if service.hosts else {}
+    bound = {"nodeSelector": {HOST_LABEL: service.hosts[0].name}} if service.hosts else {}
+    affinity = affinity_of(service)
+    labels = {**_labels(name), **spread_label(service)}
     return {
         "replicas": replicas,
         # Two of one service never run beside each other: the memory is that of one.
         "strategy": {"type": "Recreate"},
         "progressDeadlineSeconds": round(service.ready_s) + 60,
         "selector": {"matchLabels": _labels(name)},
-        "template": {"metadata": {"labels": _labels(name)}, "spec": {**pod, **bound}},
+        "template": {
+            "metadata": {"labels": labels},
+            "spec": {**pod, **({"affinity": affinity} if affinity else {}), **bound},
+        },
     }
 
 
@@ -198,8 +206,7 @@ def _resources(service: ExportedService) -> object:
         limits["memory"] = str(spec.memory)
     requests: dict[str, object] = {}
     if service.claim_bytes:
-        whose = "the host" if service.nodes == 1 else "each host"
-        told = f"{format_gib(service.claim_bytes)} of what {whose} and its GPU share: the scheduler adds these up."
+        told = f"{format_gib(service.claim_bytes)} of what the host and its GPU share: the scheduler adds these up."
         asked = min(service.claim_bytes, service.claim_bytes if spec.memory is None else spec.memory)
         requests["memory"] = noted(f"{asked // 1024**2}Mi", told)
     return {**({"requests": requests} if requests else {}), **({"limits": limits} if limits else {})}

@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import InputError
-from sparkctl.recipes.exchange.exports.pod import probes
+from sparkctl.recipes.exchange.exports.kubernetes.nodes import HOST_LABEL, affinity_of, spread_label
+from sparkctl.recipes.exchange.exports.kubernetes.pod import probes
 from sparkctl.recipes.exchange.yaml_text import noted
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 API: Final = "leaderworkerset.x-k8s.io/v1"
 LONGEST: Final = 50
 """Characters of its name: pods and StatefulSets add a number, and these a hash (labels have 63)."""
-HOST_LABEL: Final = "sparkctl.host"
-"""The label of a node that says which host of hosts.yaml it is."""
 _COMPONENT: Final = "app.kubernetes.io/component"
 _LEADER, _WORKER = "leader", "worker"
 _ADDRESS: Final = "LWS_LEADER_ADDRESS"
@@ -32,7 +31,6 @@ _MASTER_PORT: Final = 29501
 _SHM: Final = 1024**3
 """Bytes of /dev/shm of each rank: vLLM's rings take 160 and 24 MiB (VLLM_MQ_MAX_CHUNK_BYTES_MB 16, 10 chunks)."""
 _EVERYWHERE: Final = "0.0.0.0"  # noqa: S104  (a Service reaches the pod at its node's address)
-_SERVED: Final = (("vllm", "serve"), ("serve",))
 _OF_HEAD: Final = ("--api-server-count", "-asc")
 _DIAL: Final = "import socket; socket.create_connection(({address!r}, {port}), 5).close()"
 _DIAL_NAME: Final = 'import os, socket; socket.create_connection((os.environ["LWS_LEADER_ADDRESS"], {port}), 5).close()'
@@ -46,8 +44,9 @@ def of_rank(service: ExportedService) -> ExportedService:
     """
     spec = service.spec
     words = [*([spec.entrypoint] if spec.entrypoint else []), *spec.command]
-    if tuple(words[:2]) != _SERVED[0] and tuple(words[:1]) != _SERVED[1] and not words[0].startswith("-"):
-        message = f"{service.name}: only a server of vLLM has ranks on several hosts, and this starts {words[0]}"
+    first = words[0] if words else "what its image has"
+    if words[:2] != ["vllm", "serve"] and first != "serve" and not first.startswith("-"):
+        message = f"{service.name}: only a server of vLLM has ranks on several hosts, and this starts {first}"
         raise InputError(message, hint="write a template whose command is `vllm serve …`, or the server's flags")
     port = service.url.rpartition(":")[2]
     command = (*_without(spec.command, ("--host", "--port")), "--host", _EVERYWHERE, "--port", port)
@@ -79,11 +78,15 @@ def _without(words: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 class RankPod(NamedTuple):
-    """What the pods of all ranks have: ``spec`` but for the container, ``container``, and the labels that find them."""
+    """What the pods of all ranks have: ``spec`` but for the container, the head's ``container``, labels that find them.
+
+    ``worker_resources`` are what a worker asks for: it has no server and no engine's core.
+    """
 
     spec: Mapping[str, object]
     container: Mapping[str, object]
     labels: Mapping[str, object]
+    worker_resources: object
 
 
 def group(service: ExportedService, pod: RankPod, place: int, replicas: object) -> Mapping[str, object]:
@@ -145,22 +148,13 @@ def about(service: ExportedService) -> Iterator[str]:
 
 def _template(service: ExportedService, part: str, port: int, pod: RankPod) -> Mapping[str, object]:
     """Return the pod's template of the leader, or of all workers."""
-    spec = {**pod.spec, "affinity": _affinity(service, part, pod.labels)}
     hosts = service.hosts[:1] if part == _LEADER else service.hosts[1:]
+    spec = {**pod.spec, "affinity": affinity_of(service, hosts, pod.labels)}
     if len(hosts) == 1:
         spec["nodeSelector"] = {HOST_LABEL: hosts[0].name}
-    spec["containers"] = [_container(service, part, port, pod.container)]
-    return {"metadata": {"labels": {**pod.labels, _COMPONENT: part}}, "spec": spec}
-
-
-def _affinity(service: ExportedService, part: str, labels: Mapping[str, object]) -> Mapping[str, object]:
-    apart = {"labelSelector": {"matchLabels": dict(labels)}, "topologyKey": "kubernetes.io/hostname"}
-    found: dict[str, object] = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [apart]}}
-    names = [host.name for host in service.hosts[1:]]
-    if part == _WORKER and len(names) > 1:
-        terms = [{"matchExpressions": [{"key": HOST_LABEL, "operator": "In", "values": names}]}]
-        found["nodeAffinity"] = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
-    return found
+    own = {} if part == _LEADER else {"resources": pod.worker_resources}
+    spec["containers"] = [_container(service, part, port, {**pod.container, **own})]
+    return {"metadata": {"labels": {**pod.labels, **spread_label(service), _COMPONENT: part}}, "spec": spec}
 
 
 def _container(service: ExportedService, part: str, port: int, container: Mapping[str, object]) -> Mapping[str, object]:

@@ -1,0 +1,37 @@
+"""What is told of one host among several: each sentence begins with the host's name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkctl.world.ports import Report
+
+
+class HostReport:
+    """Tells what happens on one host to whoever is told of all."""
+
+    def __init__(self, host: str, report: Report) -> None:
+        self._host = host
+        self._report = report
+
+    def say(self, text: str) -> None:
+        """Tell what was done."""
+        self._report.say(f"{self._host}: {text}")
+
+    def warn(self, text: str) -> None:
+        """Tell what may be wrong."""
+        self._report.warn(f"{self._host}: {text}")
+
+    def progress(
+        self,
+        service: str,
+        phase: str,
+        tail: str,
+        fraction: float | None = None,
+        facts: Mapping[str, float | None] | None = None,
+    ) -> None:
+        """Tell where a start or a pull is; the service has its host's name before its own."""
+        self._report.progress(f"{self._host}: {service}", phase, tail, fraction, facts)

@@ -1,0 +1,41 @@
+"""On which nodes of a cluster pods may run: those that are hosts of hosts.yaml, by a label of the node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sparkctl.recipes.exchange.exports.exported import ExportedHost, ExportedService
+
+HOST_LABEL: Final = "sparkctl.host"
+"""The label of a node that says which host of hosts.yaml it is."""
+_SPREAD_LABEL: Final = "sparkctl.spread"
+_ALWAYS: Final = "requiredDuringSchedulingIgnoredDuringExecution"
+_NODE: Final = "kubernetes.io/hostname"
+
+
+def spread_label(service: ExportedService) -> Mapping[str, object]:
+    """Return the label of a pod by which it keeps away from others of the same word."""
+    return {_SPREAD_LABEL: service.spread} if service.spread else {}
+
+
+def affinity_of(
+    service: ExportedService, hosts: Sequence[ExportedHost] = (), apart: Mapping[str, object] | None = None
+) -> Mapping[str, object]:
+    """Return where a pod may run: on one of ``hosts``, or of those that its service may have; {} is anywhere.
+
+    ``apart`` are labels of pods of which no two run on one node; those of one ``spread`` do not, either.
+    """
+    found: dict[str, object] = {}
+    names = [host.name for host in (hosts or service.among)]
+    if len(names) > 1:
+        terms = [{"matchExpressions": [{"key": HOST_LABEL, "operator": "In", "values": names}]}]
+        found["nodeAffinity"] = {_ALWAYS: {"nodeSelectorTerms": terms}}
+    away = [dict(labels) for labels in (apart or {}, spread_label(service)) if labels]
+    if away:
+        found["podAntiAffinity"] = {
+            _ALWAYS: [{"labelSelector": {"matchLabels": labels}, "topologyKey": _NODE} for labels in away]
+        }
+    return found
