@@ -38,7 +38,7 @@ def test_each_host_gets_its_part_and_a_generation_of_it(fleet: Fleet) -> None:
     done = fleet.run("apply", "fleet").expect(0)
     assert fleet.where() == {"sa": "one", "sb": "two", "sd": "one"}
     assert "two: sb: ready at http://127.0.0.1:9002" in done.err
-    assert "not started by an apply: sc (start: on-demand)" in done.err
+    assert "two: not started by an apply: sc (start: on-demand)" in done.err
     assert "fleet is applied: one: generation 1, two: generation 1" in done.err
     parts = {host: [one.name for one in fleet.generations(host).all()[0].services] for host in fleet.names}
     assert parts == {"one": ["sa", "sd"], "two": ["sb", "sc"]}
