@@ -35,10 +35,10 @@ URL: Final = "http://127.0.0.1:8003"
 LOAD_S: Final = 4.0
 FITS: Final = 40
 """2 s where the import of click takes 50 ms."""
-PLAN: Final = 8
+PLAN: Final = 7
 """A third of a plan is the import of pydantic and YAML."""
-EXPLAIN: Final = 11
-"""As a plan, with Jinja, which makes the words."""
+EXPLAIN: Final = 8
+"""0.4 s where the import of click takes 50 ms: a plan, with Jinja, which makes the words."""
 
 
 class Figure(NamedTuple):

@@ -10,10 +10,9 @@ import json
 import math
 import re
 from functools import partial
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from sparkctl.base.errors import InputError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import MIB
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import yaml
 
 from sparkctl.base.errors import InputError, Place, Problem, ProblemsError
 from sparkctl.base.regular_file import read_bytes
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.yaml_nodes import SCALARS, TAG, compose
 
 if TYPE_CHECKING:

@@ -6,10 +6,9 @@ Only the door (``sparkctl.cli``) catches the root and turns it into text and an 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from sparkctl.base.lazy import LazyModule
-from sparkctl.base.start.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from sparkctl.base import shown

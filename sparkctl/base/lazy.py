@@ -1,9 +1,13 @@
-"""Modules that are imported when something of them is first used: what is heavy, and what few commands want."""
+"""What is made when it is first used: modules that are imported, and regular expressions that are compiled.
+
+A command knows many of both, and uses few.
+"""
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+import re
+from typing import Any, cast
 
 
 class LazyModule:
@@ -20,3 +24,23 @@ class LazyModule:
         if attribute.startswith("_"):
             raise AttributeError(attribute)
         return getattr(importlib.import_module(self._name), attribute)
+
+
+class _Regex:
+    """Stands for a pattern, and has each of its methods from the first use on."""
+
+    def __init__(self, text: str, flags: int) -> None:
+        self._text = text
+        self._flags = flags
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  (whatever a pattern has)
+        if name.startswith("_"):
+            raise AttributeError(name)
+        found = getattr(re.compile(self._text, self._flags), name)
+        setattr(self, name, found)
+        return found
+
+
+def regex(text: str, flags: int = 0) -> re.Pattern[str]:
+    """Return what ``re.compile`` returns, to be searched and matched with; a wrong one is found at its first use."""
+    return cast("re.Pattern[str]", _Regex(text, flags))

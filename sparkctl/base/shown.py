@@ -13,7 +13,7 @@ import shlex
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, quote_plus
 
-from sparkctl.base.start.regex import regex
+from sparkctl.base.lazy import regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

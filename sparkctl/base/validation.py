@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from sparkctl.base.declarations import Declaration, FieldError, Finding, Unshown
 from sparkctl.base.errors import Problem, ProblemsError
-from sparkctl.base.start.named_tuple import NamedTuple
+from sparkctl.base.lazy import LazyModule
 
 if TYPE_CHECKING:
+    import difflib
     from collections.abc import Iterable, Sequence
 
     from pydantic_core import ErrorDetails
 
     from sparkctl.base.document import Document, KeyPath, Node
+else:
+    difflib = LazyModule("difflib")
 
 PartT = TypeVar("PartT", bound=Declaration)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Generic, TypeVar
-
-from sparkctl.base.start.named_tuple import NamedTuple
+from typing import Final, Generic, NamedTuple, TypeVar
 
 _MISSED: Final = 3
 """Whoever watches several starts tells of each in turn: of one that another is told of three times since, no more is

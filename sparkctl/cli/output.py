@@ -13,9 +13,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TextIO
 
 from sparkctl.base import shown
-from sparkctl.base.lazy import LazyModule
+from sparkctl.base.lazy import LazyModule, regex
 from sparkctl.base.shown import Boundary
-from sparkctl.base.start.regex import regex
 from sparkctl.base.units import GIB
 from sparkctl.cli import columns
 from sparkctl.cli.columns import cells

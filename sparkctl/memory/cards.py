@@ -5,9 +5,7 @@ A bandwidth is what NVIDIA says of the card; the share of it that a server reach
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
-from sparkctl.base.start.named_tuple import NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

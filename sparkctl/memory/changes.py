@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.memory.kv_cache import KvRequest
 from sparkctl.memory.settings import WITHOUT_ASYNC, Drafting, Settings
 from sparkctl.memory.weights.load_options import LoadOptions

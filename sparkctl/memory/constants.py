@@ -6,9 +6,8 @@ with random weights, attention TRITON_ATTN as on a GB10), and each is rounded so
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import GIB, MIB
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from packaging.version import Version
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import GIB, format_gib
 from sparkctl.memory import constants
 from sparkctl.memory.engine.figures import overheads_of

@@ -6,11 +6,10 @@ on (``v1/core/kv_cache_utils.py``).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from packaging.version import Version
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.memory.model.layers import Kind, merged
 from sparkctl.memory.pages import CPU_BLOCK_SIZE, DEFAULT_BLOCK_SIZE, Bucket, KvRequest, blocks, buckets, element
 

@@ -7,11 +7,10 @@ Read in vLLM 0.33.0 (``kv_cache_interface.py``, ``platforms/interface.py``), and
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from packaging.version import Version
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.memory.model.layers import Kind
 
 if TYPE_CHECKING:

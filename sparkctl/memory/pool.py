@@ -7,12 +7,11 @@ processes take is the host's.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 from pydantic import Field, model_validator
 
 from sparkctl.base.declarations import Declaration, Finding, Size, complain
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import GIB, format_gib
 from sparkctl.memory import cards
 

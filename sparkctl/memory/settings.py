@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.memory.beside.taken import Beside
 from sparkctl.memory.split import Split
 

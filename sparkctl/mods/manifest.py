@@ -10,12 +10,11 @@ import re
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, Field, model_validator
 
 from sparkctl.base.declarations import Declaration, Finding, complain, wrong
-from sparkctl.base.start.regex import regex
+from sparkctl.base.lazy import regex
 from sparkctl.mods.checksum import UNPINNED
 from sparkctl.vllm import releases
 
@@ -81,12 +80,8 @@ def _below(text: str) -> str:
 
 
 def _versions(text: str) -> str:
-    try:
-        SpecifierSet(text)
-    except InvalidSpecifier:
-        raise wrong(
-            f"expected versions as PEP 440 has them, found {text!r}", 'such as ">=0.20.2rc1.dev0,<0.21"'
-        ) from None
+    if not releases.is_range(text):
+        raise wrong(f"expected versions as PEP 440 has them, found {text!r}", 'such as ">=0.20.2rc1.dev0,<0.21"')
     return text
 
 

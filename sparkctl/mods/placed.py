@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from packaging.specifiers import SpecifierSet
-
 from sparkctl.base.errors import InputError
 from sparkctl.mods.checksum import ABSENT, UNPINNED, md5_of
 from sparkctl.mods.manifest import Covered, Elsewhere, Pin
@@ -79,7 +77,7 @@ def misfits(name: str, mod: Mod, image: str, vllm: Version) -> list[str]:
     meant, versions = mod.applies_to.image, mod.applies_to.vllm
     if meant is not None and meant != image:
         found.append(f"mod {name} is made for the image {meant}, and the recipe has {image}")
-    if versions is not None and not SpecifierSet(versions).contains(vllm, prereleases=True):
+    if versions is not None and not releases.within(vllm, versions):
         found.append(f"mod {name} is made for vLLM {versions}, and the recipe has {vllm}")
     return found
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeGuard
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeGuard
 
-from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from sparkctl.base.errors import EngineError, ModError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.mods import in_container, in_image, on_disk
 from sparkctl.mods.checksum import md5_of
 from sparkctl.mods.in_container import Sight
 from sparkctl.mods.in_image import Fit
 from sparkctl.mods.on_disk import FileState
 from sparkctl.mods.placed import NOWHERE, MountedMod
+from sparkctl.vllm import releases
 from sparkctl.world.engine import ImportedFile
 from sparkctl.world.labels import is_ours
 
@@ -167,7 +166,7 @@ def _misfit(mod: MountedMod, image: str, package: Package | None) -> str:
     if mod.made_for is None or package is None or package.version is None:
         return ""
     try:
-        fits = SpecifierSet(mod.made_for).contains(Version(package.version), prereleases=True)
+        fits = releases.within(Version(package.version), mod.made_for)
     except InvalidVersion:
         return ""
     made = f"mod {mod.mod} is made for vLLM {mod.made_for}"

@@ -5,11 +5,10 @@ Labels are the state; there is no file to disagree with them, so this is true af
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import EngineError
 from sparkctl.base.lazy import LazyModule
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.memory.pool import HOST
 from sparkctl.operations import secrets
 from sparkctl.operations.memory import machine

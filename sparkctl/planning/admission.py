@@ -19,9 +19,8 @@ from __future__ import annotations
 import math
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.memory.pool import HOST
 from sparkctl.planning import order
 from sparkctl.planning.devices import Devices

@@ -6,9 +6,8 @@ Pure. It is the admission of `up` (``planning.admission``), asked many times of 
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.planning.admission import admit
 from sparkctl.planning.running import ended
 

@@ -8,9 +8,8 @@ a start is one sample: it was read before the first long prompt, and with whatev
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import GIB
 from sparkctl.memory.items import DECLARED, GROWTH, LORA_SLOTS, Item, When, Where
 from sparkctl.planning.doubts import sound

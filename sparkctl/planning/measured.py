@@ -9,9 +9,8 @@ import math
 from collections.abc import Mapping  # noqa: TC003  (the store reads the fields' types)
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import GIB, format_gib
 from sparkctl.memory.items import LORA_SLOTS
 from sparkctl.vllm.phases import Phase

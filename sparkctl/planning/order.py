@@ -9,9 +9,8 @@ started before.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, TypeVar
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.planning.box import waiting
 from sparkctl.planning.box.order import in_order, is_in_order
 from sparkctl.planning.box.waiting import WaitingStart

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import format_gib
 from sparkctl.memory.pool import HOST
 from sparkctl.planning.admission import foreign_bytes, together

@@ -21,9 +21,8 @@ enough beside what runs, it is looked for beside what is left when the fewest of
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import format_gib
 from sparkctl.memory.pool import HOST
 from sparkctl.planning.admission import Change, admit, can_start

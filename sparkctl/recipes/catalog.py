@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from sparkctl.base import document, named_file
 from sparkctl.base.declarations import NAME, Declaration
 from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.base.real_path import real
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.validation import nearest, problems_of, validate
 from sparkctl.recipes import layers, values
 from sparkctl.recipes.minimal import completed as minimal

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base import document
 from sparkctl.base.document import Document, Node
 from sparkctl.base.errors import InputError, Place, Problem
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.yaml_nodes import MAX_DEPTH
 from sparkctl.vllm import flags
 from sparkctl.vllm.command.spelling import spelled

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import named_file
 from sparkctl.base.errors import InputError, Problem, ProblemsError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.recipes import layers
 from sparkctl.recipes.host import version
 from sparkctl.recipes.minimal.completed import with_default

@@ -8,9 +8,8 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.memory.items import Where
 from sparkctl.recipes.host import caches
 from sparkctl.vllm.kinds import kind_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  (pydantic reads it at run time)
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -13,7 +13,6 @@ from sparkctl.base.declarations import Declaration, Duration, Finding, Names, Si
 from sparkctl.base.document import Node
 from sparkctl.base.errors import InputError, Problem
 from sparkctl.base.lazy import LazyModule
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import format_duration, format_gib
 from sparkctl.base.validation import nearest, shown, validate
 from sparkctl.memory.pool import ACT_BYTES, FLOOR_BYTES

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from packaging.version import InvalidVersion, Version
 
 from sparkctl.base.declarations import Finding, wrong
+from sparkctl.base.lazy import regex
 from sparkctl.base.shown import looks_secret
-from sparkctl.base.start.regex import regex
 from sparkctl.vllm.flags import AUTO
 
 if TYPE_CHECKING:

@@ -11,9 +11,8 @@ import re
 import warnings
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import GIB, MIB
 from sparkctl.vllm import log_lines, runs
 from sparkctl.vllm.phases import Phase

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache, cached_property
 from itertools import accumulate, islice
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter
 
 from sparkctl.base import yaml_nodes
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.vllm import log_lines, phases, runs, tracebacks
 from sparkctl.vllm.data import data_files
 

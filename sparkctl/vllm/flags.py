@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from packaging.version import Version
 
 from sparkctl.base.declarations import Finding
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.validation import nearest
 from sparkctl.vllm.data import data_files
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from packaging.version import InvalidVersion, Version
 
-from sparkctl.base.start.regex import regex
+from sparkctl.base.lazy import regex
 from sparkctl.vllm.flags import AUTO
 
 if TYPE_CHECKING:

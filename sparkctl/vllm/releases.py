@@ -1,4 +1,4 @@
-"""Which release of vLLM a file is from, by its md5, for the files that mods touch most.
+"""Which release of vLLM a file is from, by its md5, for the files that mods touch most; and which are in a range.
 
 The table is read out of the released wheels for arm64 (scripts/known_files.py). Pure.
 """
@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from packaging.specifiers import SpecifierSet
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
-from sparkctl.base.start.named_tuple import NamedTuple
+from sparkctl.base.lazy import LazyModule
 from sparkctl.vllm.data import data_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from packaging import specifiers
+else:
+    # It imports a dozen modules, for the names of wheels among other things.
+    specifiers = LazyModule("packaging.specifiers")
+
 _PACKAGES: Final = re.compile(r".*/(?:site|dist)-packages/")
+_BOUND: Final = re.compile(r"(>=|<=|<)\s*([0-9][^\s*+]*)")
 
 
 class Table(NamedTuple):
@@ -26,6 +31,50 @@ class Table(NamedTuple):
 
     releases: tuple[str, ...]
     files: Mapping[str, Mapping[str, Sequence[str]]]
+
+
+@cache
+def _bounds(versions: str) -> tuple[tuple[str, Version], ...] | None:
+    """Return the bounds of a range such as ``>=0.20,<0.21``; None: it has others, or is none."""
+    found = [_BOUND.fullmatch(one.strip()) for one in versions.split(",")]
+    try:
+        bounds = [(one[1], Version(one[2])) for one in found if one is not None]
+    except InvalidVersion:
+        return None
+    plain = len(bounds) == len(found) and not any(bound.is_postrelease for _, bound in bounds)
+    return tuple(bounds) if plain else None
+
+
+def is_range(versions: str) -> bool:
+    """Return whether a text names versions as PEP 440 has them."""
+    if _bounds(versions) is not None:
+        return True
+    try:
+        specifiers.SpecifierSet(versions)
+    except specifiers.InvalidSpecifier:
+        return False
+    return True
+
+
+def within(version: Version, versions: str) -> bool:
+    """Return whether a version, which may be a pre-release, is in a range, as PEP 440 has it.
+
+    Raises:
+        packaging.specifiers.InvalidSpecifier: it is no range.
+    """
+    bounds = _bounds(versions)
+    if bounds is None:
+        return specifiers.SpecifierSet(versions).contains(version, prereleases=True)
+    return all(_keeps(version, kind, bound) for kind, bound in bounds)
+
+
+def _keeps(version: Version, kind: str, bound: Version) -> bool:
+    """Return whether a version keeps a bound: below a release there is none of its own pre-releases (PEP 440)."""
+    if kind == "<":
+        own = version.is_prerelease and Version(version.base_version) == Version(bound.base_version)
+        return version < bound and (bound.is_prerelease or not own)
+    public = Version(version.public)
+    return public >= bound if kind == ">=" else public <= bound
 
 
 @cache
@@ -48,7 +97,7 @@ def releases(file: str, md5: str) -> tuple[str, ...]:
 
 def checksums(file: str, versions: str) -> frozenset[str]:
     """Return the md5s that a file has in some releases, as PEP 440 names them; empty where none is known."""
-    wanted = SpecifierSet(versions)
+    wanted = specifiers.SpecifierSet(versions)
     contents = table().files.get(file, {})
     return frozenset(md5 for md5, of in contents.items() if any(wanted.contains(release) for release in of))
 
@@ -64,4 +113,4 @@ def span(of: Sequence[str]) -> str:
 
 def contains_fix(of: Sequence[str], fixed_in: str | None) -> bool:
     """Return whether any of these releases is among those that contain a mod's fix."""
-    return fixed_in is not None and any(SpecifierSet(fixed_in).contains(Version(release)) for release in of)
+    return fixed_in is not None and any(specifiers.SpecifierSet(fixed_in).contains(Version(release)) for release in of)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Final, Protocol
-
-from sparkctl.base.start.named_tuple import NamedTuple
+from typing import IO, TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

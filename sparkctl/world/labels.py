@@ -16,12 +16,11 @@ from __future__ import annotations
 import json
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, NamedTuple
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 
-from sparkctl.base.start.named_tuple import NamedTuple
-from sparkctl.base.start.regex import regex
+from sparkctl.base.lazy import regex
 
 if TYPE_CHECKING:
     import re

@@ -5,9 +5,7 @@ Everything here is a value or a Protocol; this module imports no Docker, no HTTP
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
-from sparkctl.base.start.named_tuple import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -92,8 +92,8 @@ def test_what_is_read_quickly_is_read_the_same_exactly(text: str) -> None:
 
 def test_libyaml_reads_what_is_shipped() -> None:
     assert yaml.__with_libyaml__
-    slow = [path.name for path in SHIPPED if quickly(path.read_text()) is None]
-    assert len(slow) < len(SHIPPED) / 5, slow
+    slow = [path.name for path in SHIPPED if "recipes" in path.parts and quickly(path.read_text()) is None]
+    assert len(slow) <= 2, f"PyYAML takes 2 ms more for each: write ~ for a value that is left out ({slow})"
 
 
 def test_what_libyaml_refuses_is_told_in_the_words_of_pyyaml() -> None:
@@ -103,8 +103,10 @@ def test_what_libyaml_refuses_is_told_in_the_words_of_pyyaml() -> None:
 
 
 def test_the_packages_own_data_is_read_as_pyyaml_reads_it() -> None:
-    text = (REPOSITORY / "sparkctl/vllm/data/failures.yaml").read_text()
-    assert of_the_package(text) == yaml.safe_load(text)
+    for path in SHIPPED:
+        if path.parent == REPOSITORY / "sparkctl/vllm/data":
+            text = path.read_text()
+            assert of_the_package(text) == yaml.safe_load(text), path
 
 
 # --- written again ----------------------------------------------------------------------------------------------------

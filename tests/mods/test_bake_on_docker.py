@@ -14,7 +14,7 @@ import pytest
 
 from sparkctl.world.local import processes
 from tests.support.command_line import Operator, free_port
-from tests.support.engine_fixtures import STANDIN
+from tests.support.engine_fixtures import FIRST, STANDIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sparkctl.world.docker.engine import DockerEngine
     from tests.support.command_line import Done
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, FIRST]  # either would do, and the other has more to do
 
 ROOT = "/usr/local/lib/python3.12/dist-packages"
 MODELS = f"{ROOT}/vllm/model_executor/models"

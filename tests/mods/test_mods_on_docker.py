@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sparkctl.world.docker.engine import DockerEngine
     from tests.support.docker_spark import Spark
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, FIRST]  # either would do, and the other has more to do
 
 PACKAGES = "/usr/local/lib/python3.12/dist-packages"
 MODULE = "vllm.model_executor.models.gemma4_mtp"
@@ -157,7 +157,6 @@ def test_an_image_without_python_is_said_so(spark: Spark, build: Callable[..., s
     assert "has no Python that could be asked where its packages are" in refused.err
 
 
-@FIRST  # it has the real vLLM's image
 def test_the_life_of_a_mod(spark: Spark, build: Callable[..., str], docker_engine: DockerEngine) -> None:
     image = build("", tag=f"sparkctl-test/life:{os.getpid()}")
     covered = docker_engine.read_image_files(image, [f"{PACKAGES}/{BELOW}"])[f"{PACKAGES}/{BELOW}"]

@@ -12,11 +12,12 @@ import pytest
 
 from sparkctl.world.labels import OF_THE_MOMENT
 from tests.support.command_line import free_port
+from tests.support.engine_fixtures import FIRST
 
 if TYPE_CHECKING:
     from tests.support.docker_spark import Spark
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, FIRST]  # either would do, and the other has more to do
 
 
 def status_of(port: int, key: str) -> int:

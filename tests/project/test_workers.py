@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.engine_fixtures import ENGINES
 from tests.support.thorough import SHARE, THOROUGH, Share, pairs
-from tests.support.workers import CLIENTS, ORDER, VLLM, rank, unit_of
+from tests.support.workers import CLIENTS, JOBS, ORDER, SECRETS, VLLM, rank, unit_of
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,11 @@ from tests.support.workers import CLIENTS, ORDER, VLLM, rank, unit_of
         ("tests/operations/start/test_waves_on_docker.py::test_w", VLLM),
         ("tests/world/docker/test_engine.py::TestDockerEngine::test_r[first]", ORDER[2]),
         ("tests/operations/test_killed_on_docker.py::test_d[first-up --replace]", ORDER[2]),
+        ("tests/operations/jobs/test_jobs_on_docker.py::test_j[first]", JOBS),
+        ("tests/operations/jobs/test_jobs_on_docker.py::test_j", JOBS),
+        ("tests/operations/jobs/test_image_on_docker.py::test_i[first]", ORDER[2]),
+        ("tests/operations/jobs/test_proved_on_vllm.py::test_p", VLLM),
+        ("tests/cli/test_secrets_everywhere.py::test_s", "tests/cli/test_secrets_everywhere.py"),
         ("tests/cli/test_size.py::test_e[first]", "tests/cli/test_size.py"),
         ("tests/world/door/test_official_clients.py::test_g", CLIENTS),
         ("tests/world/sim/test_server.py::test_h", CLIENTS),
@@ -29,9 +34,10 @@ def test_what_shares_a_server_or_an_engine_shares_a_worker(nodeid: str, unit: st
 
 def test_without_a_new_engine_all_that_deploys_is_on_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ENGINES["new"].variable, "unix:///there")
-    assert unit_of("tests/mods/test_mods_on_docker.py::test_f") == ORDER[1]
+    assert unit_of("tests/operations/start/test_up_on_docker.py::test_f") == ORDER[1]
+    assert unit_of(SECRETS) == ORDER[1]
     monkeypatch.delenv(ENGINES["new"].variable)
-    assert unit_of("tests/mods/test_mods_on_docker.py::test_f") == ORDER[2]
+    assert unit_of("tests/operations/start/test_up_on_docker.py::test_f") == ORDER[2]
 
 
 def test_what_takes_the_longest_begins_first() -> None:

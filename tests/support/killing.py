@@ -237,14 +237,17 @@ def kill_after_each_change(
     at_once: int = AT_ONCE,
     every: int = 1,
     most: int | None = None,
+    count: int | None = None,
 ) -> tuple[int, list[str]]:
     """Kill a command after every so many of its changes; return how many kills, and what was wrong afterwards.
 
     ``most`` is after how many changes it is killed at most, spread over all of them; None: after each of ``every``.
     Scenarios begin at changes of their own, so that those which kill the same command kill it in different moments.
+    ``count`` is how many changes the command makes; None: it is run once without a kill, and they are counted.
     One kill in ``ENDED_GENTLY`` is not `kill -9` but SIGTERM, and another SIGHUP; with EACH_KILL all three are tried.
     """
-    count = subject("whole").changes(scenario)
+    if count is None:
+        count = subject("whole").changes(scenario)
     every = every if most is None else max(every, -(-count // most))
     kills = moments(count, every, list(SCENARIOS.values()).index(scenario) if scenario in SCENARIOS.values() else 0)
     with ThreadPoolExecutor(at_once) as pool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,10 @@ from tests.support.fake_world import HOME, IMAGE, FakeSpark
 from tests.support.fakes import FakeClock, FakeFiles, FakeHost, FakeHttp
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sparkctl.operations.context import World
+    from sparkctl.planning.agent.seen import ActionOutcome
     from sparkctl.recipes.service import Service
 
 PORT = 8555
@@ -32,6 +35,16 @@ args: {tensor-parallel-size: 2}
 """
 
 
+class AtOnce:
+    """Work that is done when it is begun."""
+
+    busy = False
+    outcome = None
+
+    def begin(self, call: Callable[[], ActionOutcome | None]) -> None:
+        call()
+
+
 class KilledError(BaseException):
     """The process is killed: nothing that it would still do reaches an engine."""
 
@@ -41,6 +54,7 @@ class Life:
     """The life of a process that works on two engines: killed at one call to one of them, it reaches neither."""
 
     dead: bool = False
+    error: BaseException = field(default_factory=KilledError)
 
 
 class KilledEngine:
@@ -66,7 +80,7 @@ class KilledEngine:
     def _live(self, *, killed: bool) -> None:
         self.life.dead = self.life.dead or killed
         if self.life.dead:
-            raise KilledError
+            raise self.life.error
 
 
 @dataclass

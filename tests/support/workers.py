@@ -2,8 +2,9 @@
 
 A file is one worker's. Files whose tests deploy services on a real engine (``*_on_docker``) go together to one worker
 for each engine: sparkctl lets one command at a time change an engine, so two workers would only wait for each other.
-Those of the real vLLM (``*_on_vllm``) go together because they share one server of it. These take the longest and
-begin first; they wait more than they compute, so that a machine has a worker more for each of the two engines.
+Jobs, which start no service, go to another worker. Those of the real vLLM (``*_on_vllm``) go together because they
+share one server of it. These take the longest and begin first; they wait more than they compute, so that a machine has
+a worker more for each of the two engines.
 """
 
 from __future__ import annotations
@@ -32,8 +33,12 @@ CLAIMS_MUCH = {"tests/operations/start/test_waves_on_docker.py"}
 """What claims as much at once as a machine of 24 GB has: never while a vLLM starts, whose memory would be missing."""
 ADAPTER = "tests/world/docker/"
 """Looks at all containers of an engine, and leaves some there that others would see."""
-SECRETS = "tests/cli/test_secrets_everywhere.py"
+SECRETS = "tests/cli/test_secrets_everywhere.py::test_none_is_found_on_a_real_engine"
 """Puts a stack into effect on the new engine, which one command at a time may do."""
+JOBS = "jobs"
+"""Those on both engines: a job claims little, and waits for nobody's lock while it runs."""
+IMAGES_OF_JOBS = "tests/operations/jobs/test_image_on_docker.py"
+"""Kills builds and counts what is left: the next command on the engine would sweep it."""
 LONG = ("docker", "build", "timeout")
 PATIENCE_S = 600
 """For a test on a real engine: a second of a quiet machine is half a minute of one with ten times as much to do."""
@@ -50,6 +55,7 @@ ORDER = (
     VLLM,
     "deploying on the new engine",
     "deploying on the first engine",
+    JOBS,
     SHIPPED_PORTS,
     "tests/operations/test_killed.py",
     "tests/operations/test_two_commands.py",
@@ -68,7 +74,9 @@ def unit_of(nodeid: str) -> str:
     file = nodeid.partition("::")[0]
     if file.endswith("_on_vllm.py") or file in CLAIMS_MUCH:
         return VLLM
-    if file.endswith("_on_docker.py") or file.startswith(ADAPTER) or file == SECRETS:
+    if file.endswith("_on_docker.py") and "/jobs/" in file and file != IMAGES_OF_JOBS:
+        return JOBS
+    if file.endswith("_on_docker.py") or file.startswith(ADAPTER) or nodeid.startswith(SECRETS):
         new = ENGINES["new"].host and not re.search(r"\[first[]-]", nodeid)
         return ORDER[1] if new else ORDER[2]
     if file == "tests/world/door/test_official_clients.py":

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import Version
 
 from sparkctl.mods.in_image import Fit, covered
 from sparkctl.mods.placed import MountedMod
@@ -113,3 +115,32 @@ def test_the_script_reads_wheels_and_groups_releases_by_content(tmp_path: Path) 
     assert written["releases"] == ["0.19.1", "0.20.0", "0.20.1"]
     assert list(written["files"]) == [GEMMA4]
     assert list(written["files"][GEMMA4].values()) == [["0.19.1"], ["0.20.0", "0.20.1"]]
+
+
+NUMBERS = st.lists(st.integers(0, 2), min_size=1, max_size=3).map(lambda parts: ".".join(map(str, parts)))
+VERSIONS = st.builds("".join, st.tuples(NUMBERS, st.sampled_from(["", "rc1", ".dev0", "rc1.dev0", ".post1", "+x"])))
+BOUNDS = st.builds("".join, st.tuples(st.sampled_from([">=", "<=", "<", "< ", ">", "==", "!=", "~="]), VERSIONS))
+
+
+@given(VERSIONS, st.lists(BOUNDS, min_size=1, max_size=2).map(",".join))
+def test_a_range_is_what_pep_440_has(version: str, versions: str) -> None:
+    try:
+        expected = SpecifierSet(versions).contains(version, prereleases=True)
+    except InvalidSpecifier:
+        assert not releases.is_range(versions)
+    else:
+        assert releases.is_range(versions)
+        assert releases.within(Version(version), versions) is expected
+
+
+@pytest.mark.parametrize("text", ["0.19", ">=0.19,", ">= 0.19 <0.20", ">=x", ">=0.19.*", "newer"])
+def test_what_is_no_range_is_refused(text: str) -> None:
+    assert releases.is_range(text) is _is_one(text)
+
+
+def _is_one(text: str) -> bool:
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier:
+        return False
+    return True

@@ -5,9 +5,8 @@ Read in vLLM 0.17.1 to 0.33.0 (``config/vllm.py``, ``distributed/kv_transfer/kv_
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import GIB
 from sparkctl.memory.beside.numbers import number
 

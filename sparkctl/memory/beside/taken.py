@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import GIB
 from sparkctl.memory.beside import adapters
 from sparkctl.memory.beside.connectors import HostBuffer, offloaded

@@ -6,9 +6,8 @@ each figure names its source). On an H200 they are this project's own.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import GIB, MIB
 from sparkctl.memory.constants import Figure
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from packaging.version import Version
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import GIB, MIB
 from sparkctl.memory import constants
 from sparkctl.memory.engine.activations import activations

@@ -5,9 +5,8 @@ Read in vLLM 0.33.0's ``model_executor/models``; 0.21.0 and 0.32.0 agree unless 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.memory.model import attention, drafters, own_shapes, state_layers
 from sparkctl.memory.model.attention import FULL, LINEAR, Layers
 from sparkctl.memory.model.config_keys import MAX_LAYERS, Keys, wrong

@@ -7,9 +7,7 @@ another's class has its row.
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-from sparkctl.base.start.named_tuple import NamedTuple
+from typing import Any, Final, NamedTuple
 
 
 class Family(NamedTuple):

@@ -7,9 +7,8 @@ little.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.memory.model.architectures import LayerReading, read
 from sparkctl.memory.model.config_keys import MAX_LAYERS, MAX_NUMBER, Keys, wrong
 from sparkctl.memory.model.defaults import IDENTITY, KNOWN, SAME

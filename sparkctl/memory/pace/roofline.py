@@ -9,9 +9,8 @@ Weights are by component, as `size` has them (``weights_read``); the cache is th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.memory.model.geometry import geometry, text_keys
 from sparkctl.memory.pages import state_bytes, token_bytes
 

@@ -10,9 +10,8 @@ of some GB a token is held up between its layers, and so are experts, which are 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.memory.pace import roofline
 from sparkctl.memory.weights.parameters import is_tied
 

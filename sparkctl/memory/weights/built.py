@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.memory.weights.buffers import buffers
 from sparkctl.memory.weights.parameters import parts
 from sparkctl.memory.weights.quantization import MXFP4, scheme

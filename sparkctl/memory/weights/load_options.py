@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from packaging.version import Version
-
-from sparkctl.base.start.named_tuple import NamedTuple
 
 QUERY_ALONE: Final = Version("0.30.0.dev0")
 """From here Gemma 4's layers that read another's cache have no keys and values of their own (vLLM 0.30.0 gemma4.py)."""

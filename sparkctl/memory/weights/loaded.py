@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl.base.errors import InputError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.memory import constants
 from sparkctl.memory.weights import tensors
 from sparkctl.memory.weights.buffers import buffers, built_beside

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
-from sparkctl.base.start.regex import regex
+from sparkctl.base.lazy import regex
 from sparkctl.memory.model.config_keys import MAX_NUMBER
 
 if TYPE_CHECKING:

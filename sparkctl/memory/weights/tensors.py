@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
-from sparkctl.base.start.regex import regex
+from sparkctl.base.lazy import regex
 from sparkctl.memory.weights.load_options import QUERY_ALONE
 from sparkctl.memory.weights.quantization import FP8, declared_config, scheme
 

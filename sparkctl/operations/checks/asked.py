@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations.checks.check import modalities
 from sparkctl.recipes.sizing import memory_key
 from sparkctl.recipes.sizing.memory_settings import open_inputs

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl.base.bounded import UnreadableError, read_json
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations.checks import judge, media, vectors
 from sparkctl.operations.checks.asked import skipped
 from sparkctl.operations.checks.judge import Answer, Judgement

@@ -8,7 +8,7 @@ import re
 import warnings
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from jsonschema.exceptions import best_match
 from jsonschema.validators import Draft202012Validator
@@ -16,7 +16,6 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from sparkctl.base.bounded import UnreadableError, read_json
-from sparkctl.base.start.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

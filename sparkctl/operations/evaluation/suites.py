@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import document, named_file, regular_file
 from sparkctl.base.errors import InputError, Place, Problem, ProblemsError
 from sparkctl.base.real_path import real
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import MIB
 from sparkctl.base.validation import problems_of, validate
 from sparkctl.mods.checksum import md5_of

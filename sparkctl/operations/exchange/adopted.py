@@ -9,11 +9,10 @@ proved itself, as it does for one of its own.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from sparkctl.base.bounded import UnreadableError, read_json
 from sparkctl.base.errors import InputError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.world import labels
 
 if TYPE_CHECKING:

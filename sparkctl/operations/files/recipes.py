@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import named_file
 from sparkctl.base.errors import InputError, Problem, ProblemsError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations.files import job_lint, reach, sheets
 from sparkctl.operations.files.gateway_names import of_gateway
 from sparkctl.operations.hosts.listed import undeclared

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import InputError
 from sparkctl.base.shown import unseen
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.mods import on_disk
 from sparkctl.operations import secrets
 from sparkctl.recipes import command

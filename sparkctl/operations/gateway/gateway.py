@@ -291,7 +291,7 @@ class Gateway:
         if servers != ready.served.servers:
             ready = self._ready = ready._replace(served=replace(ready.served, servers=servers))
             self._thread.call(partial(self._take, ready))
-        self.others.check()
+        self.others.looked(look)
         closed = GuardClosed(look.seen.closed or (_APPLYING if look.applying else ""), waits=not look.seen.closed)
         if closed != self._closed:
             self._closed = closed

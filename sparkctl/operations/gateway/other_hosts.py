@@ -11,6 +11,7 @@ from sparkctl.planning.gateway.desk.events import FarSeen
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sparkctl.operations.agent.beside import BoxLook
     from sparkctl.operations.context import World
     from sparkctl.operations.gateway.acting.resolved import ReadyStack
     from sparkctl.operations.gateway.far import hosts as far_hosts
@@ -41,10 +42,11 @@ class OtherHosts:
         if self._hosts is not None:
             self._hosts.begin()
 
-    def check(self) -> None:
-        """Give up the looks that have not come back for long."""
+    def looked(self, look: BoxLook) -> None:
+        """Take note of the agent's look at this host; looks at others that have not come back for long are given up."""
         if self._hosts is not None:
             self._hosts.check()
+            self._hosts.note_here(look)
 
     def joined(self, ready: ReadyStack) -> ReadyStack:
         """Return what is served, with the services of other hosts."""

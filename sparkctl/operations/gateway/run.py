@@ -11,7 +11,7 @@ from sparkctl.operations.agent.state import AGENT
 from sparkctl.operations.gateway.gateway import Gateway
 from sparkctl.operations.gateway.loop import settle
 from sparkctl.operations.gateway.parts import GatewayParts, OnPage
-from sparkctl.operations.stack.apply import apply
+from sparkctl.operations.stack.apply import ApplyOptions, apply
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.operations.stack.resolved import declared_gateway, stack_of
 
@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.gateway import on_page
+    from sparkctl.operations.stack.over_hosts import apply as over_hosts
+    from sparkctl.operations.stack.over_hosts import placing
     from sparkctl.planning.box.generation import KeptGeneration
 else:
+    over_hosts = LazyModule("sparkctl.operations.stack.over_hosts.apply")
+    placing = LazyModule("sparkctl.operations.stack.over_hosts.placing")
     on_page = LazyModule("sparkctl.operations.gateway.on_page")  # with jinja and prometheus: a closed door needs none
 
 
@@ -59,7 +63,7 @@ def run(world: World, stack: str | None, asked: AskedGateway, ends: Callable[[],
         if stack is not None:
             loaded = stack_of(world, stack)
             gateway.expect(loaded.name, declared_gateway(loaded, world.operator))
-        generation = apply(world, stack).generation if stack is not None else Generations(world).applied()
+        generation = _applied(world, stack)
         if generation is None:
             raise InputError("nothing is applied, so that there is nothing to serve", hint="sparkctl gateway run STACK")
         gateway.begin(generation)
@@ -68,6 +72,25 @@ def run(world: World, stack: str | None, asked: AskedGateway, ends: Callable[[],
         Resident(world, world.supervisor, gateway.worker, ends=ends, beside=gateway).run()
     finally:
         gateway.close()
+
+
+def _applied(world: World, stack: str | None) -> KeptGeneration | None:
+    """Apply a stack, and return this host's generation; None: there is none.
+
+    Raises:
+        SparkctlError: as for ``run``; or this host is none of the stack's.
+    """
+    if stack is None:
+        return Generations(world).applied()
+    loaded = stack_of(world, stack)
+    if not loaded.stack.hosts:
+        return apply(world, stack).generation
+    if not any(one.here for one in placing.declared_hosts(world, loaded).values()):
+        message = f"this machine is none of the hosts of {loaded.name}, whose gateway runs on one of them"
+        raise InputError(message, hint="in hosts.yaml it is the one with ssh: local; or run it on that host")
+    with over_hosts.prepared(world, loaded, ApplyOptions()) as ready:
+        over_hosts.carried_out(ready)
+    return Generations(world).applied()
 
 
 def _refuse_second(world: World) -> None:

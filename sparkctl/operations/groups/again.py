@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import DoesNotFitError, EngineError, InputError
 from sparkctl.operations import deployed
 from sparkctl.operations.deployed_service import service_of
-from sparkctl.operations.groups import seen
+from sparkctl.operations.groups import kept, seen
 from sparkctl.operations.groups.hands import all_locked, hands_of
 from sparkctl.operations.groups.wait import proved
 from sparkctl.operations.groups.waiting.proof import StartedRank
@@ -45,6 +46,8 @@ def start_again(
                 one.host.world.engine.start(_container(one.host, name))
         started = [StartedRank(one.host, one.service, one.starter, _container(one.host, name)) for one in ranks]
         proved(world, ranks, started, keep=keep)
+    group = kept.kept(world).get(name) or kept.KeptGroup(name, tuple(host.name for host in hosts))
+    kept.keep(world, replace(group, ready=True))
     world.report.say(f"{name}: ready at {reached_at(ranks[0].service.recipe)} on {hosts[0].name}")
     return [one.service for one in ranks]
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import EngineError, SparkctlError
 from sparkctl.base.lazy import LazyModule
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations.hosts.everywhere import AT_ONCE, HostAnswer, refuse_twice
 from sparkctl.operations.hosts.listed import hosts
 from sparkctl.operations.hosts.reached import ONE_S, by_ssh, world_of

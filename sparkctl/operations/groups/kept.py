@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from sparkctl.planning.box.declared import Restarts  # noqa: TC001  (pydantic reads it at run time)
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -23,12 +25,16 @@ _END: Final = ".json"
 
 @dataclass(frozen=True, slots=True)
 class KeptGroup:
-    """A group by its name, and its hosts by rank, the head's first. ``ready``: it was ready once."""
+    """A group by its name, and its hosts by rank, the head's first. ``ready``: it was ready once.
+
+    ``restarts`` is how it is started again, None as usual.
+    """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
     name: str
     hosts: tuple[str, ...]
     ready: bool = False
+    restarts: Restarts | None = None
 
 
 @cache

@@ -8,6 +8,7 @@ outside. Whatever fails, and whoever interrupts it, ends all ranks.
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, SparkctlError
@@ -15,6 +16,7 @@ from sparkctl.operations.changes import controller
 from sparkctl.operations.groups import kept, seen
 from sparkctl.operations.groups.hands import all_locked, hands_of
 from sparkctl.operations.groups.hosts import refuse_unreached
+from sparkctl.operations.groups.kept import KeptGroup
 from sparkctl.operations.groups.ranks import as_ranks, named, port_of, services_of
 from sparkctl.operations.groups.same import refuse_different
 from sparkctl.operations.groups.wait import ended, proved
@@ -36,17 +38,26 @@ if TYPE_CHECKING:
     from sparkctl.operations.groups.hands import RankHands
     from sparkctl.operations.groups.hosts import GroupHost
     from sparkctl.operations.memory.fitting import AskedSet
+    from sparkctl.planning.box.declared import Restarts
     from sparkctl.planning.plan import Plan
     from sparkctl.recipes.service import Service
 
 _LOOK_S: Final = 0.5
 
 
-def start_group(world: World, hosts: Sequence[GroupHost], asked: AskedSet, *, download: bool = False) -> list[Service]:
+def start_group(
+    world: World,
+    hosts: Sequence[GroupHost],
+    asked: AskedSet,
+    *,
+    download: bool = False,
+    restarts: Restarts | None = None,
+) -> list[Service]:
     """Start one service over hosts, which are connected, by rank, the head first; prove it; return its ranks' services.
 
     ``world`` is this machine's: which groups there are is kept there. A group that is up as it is wanted stays up; one
-    that another command has started is waited for; what is left of a half is ended first.
+    that another command has started is waited for; what is left of a half is ended first. ``restarts`` is how whoever
+    watches it starts it again, None as usual.
 
     Raises:
         InputError: a file or a name that cannot be used, another number of hosts, what differs between the hosts, or a
@@ -57,6 +68,7 @@ def start_group(world: World, hosts: Sequence[GroupHost], asked: AskedSet, *, do
         WaitInterruptedError: the operator stopped the wait; all ranks are ended.
     """
     name = named(hosts, asked)
+    group = KeptGroup(name, tuple(host.name for host in hosts), restarts=restarts)
     services = services_of(hosts, asked, port_of(hosts, name), download=download)
     ranks = [hands_of(host, service) for host, service in zip(hosts, services, strict=True)]
     refuse_unreached(hosts, as_ranks(hosts)[0].fabric.address)
@@ -69,8 +81,9 @@ def start_group(world: World, hosts: Sequence[GroupHost], asked: AskedSet, *, do
     for line in (*refuse_misread([services[0]]), *filter(None, [host.doubt for host in hosts])):
         world.report.warn(line)
     with ExitStack() as work:
-        started = _begun(world, ranks, asked, work)
+        started = _begun(world, group, ranks, asked, work)
         proved(world, ranks, started, keep=asked.keep)
+        kept.keep(world, replace(group, ready=True))
     world.report.say(f"{name}: ready at {reached_at(services[0].recipe)} on {hosts[0].name}")
     return [one.service for one in ranks]
 
@@ -78,7 +91,9 @@ def start_group(world: World, hosts: Sequence[GroupHost], asked: AskedSet, *, do
 # --- looking, and starting -------------------------------------------------------------------------------------------
 
 
-def _begun(world: World, ranks: Sequence[RankHands], asked: AskedSet, work: ExitStack) -> list[StartedRank]:
+def _begun(
+    world: World, group: KeptGroup, ranks: Sequence[RankHands], asked: AskedSet, work: ExitStack
+) -> list[StartedRank]:
     """Start the ranks, or find those that run; ``work`` says until it is left that this command works on them."""
     name, hosts = ranks[0].service.name, [one.host for one in ranks]
     with all_locked(ranks, work):
@@ -95,7 +110,7 @@ def _begun(world: World, ranks: Sequence[RankHands], asked: AskedSet, work: Exit
     with all_locked(ranks, None):
         for one in ranks:
             _admit(one)
-        kept.keep(world, kept.KeptGroup(name, tuple(host.name for host in hosts)))
+        kept.keep(world, group)
         return _created(world, ranks, asked)
 
 

@@ -43,7 +43,6 @@ def proved(world: World, ranks: Sequence[RankHands], started: Sequence[StartedRa
         else:
             end()
         raise
-    kept.keep(world, kept.KeptGroup(name, tuple(host.name for host in hosts), ready=True))
 
 
 def ended(world: World, hosts: Sequence[GroupHost], name: str, *, grace_s: float, all_reached: bool = True) -> bool:

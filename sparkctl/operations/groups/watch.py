@@ -22,6 +22,7 @@ from sparkctl.operations.groups.waiting.causes import RankLog, explained
 from sparkctl.operations.hosts.reached import ASKED_S, by_ssh
 from sparkctl.planning.agent.past import PastFailure, ServicePast
 from sparkctl.planning.groups.watch import USUAL, GroupAction, GroupPast, GroupSeen, decide, failed, waits
+from sparkctl.vllm.phases import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,11 +32,13 @@ if TYPE_CHECKING:
     from sparkctl.operations.groups.hosts import GroupHost
     from sparkctl.operations.groups.kept import KeptGroup
     from sparkctl.operations.hosts.reached import Reach
+    from sparkctl.planning.box.declared import Restarts
     from sparkctl.planning.groups.members import SeenRank
     from sparkctl.planning.groups.watch import GroupStep
 
 LOOK_S: Final = 2.0
 """So often a group is looked at: with the seconds of a stop, all ranks have ended within 10 s of the first one."""
+_WAITS: Final = "is started again in"
 GRACE_S: Final = 4.0
 """So long a rank has to end by itself: one whose head is gone takes 12 s, and has nothing to save (seen on 0.32.0)."""
 
@@ -94,7 +97,7 @@ class WatchedGroup:
         self._work = work
         self._hosts: dict[str, GroupHost] = {}
         self._past = GroupPast(ServicePast(group.name))
-        self.words = ""
+        self.words = self._told = ""
 
     def begin(self, group: KeptGroup) -> None:
         """Begin a look, unless one goes on; ``group`` is what is kept of it now."""
@@ -111,6 +114,11 @@ class WatchedGroup:
             host.close()
         self._hosts.clear()
 
+    @property
+    def _bounds(self) -> Restarts:
+        """How it is started again: as its stack says, else as usual."""
+        return self._group.restarts or USUAL
+
     def _guarded(self) -> None:
         try:
             self.look()
@@ -126,10 +134,9 @@ class WatchedGroup:
         ranks = [self._rank(name) for name in self._group.hosts]
         found = GroupSeen(self._group.hosts, ranks, worked_on=self._worked_on(), ready=self._group.ready)
         now = self._world.clock.monotonic()
-        step = decide(found, self._past, USUAL, now)
+        step = decide(found, self._past, self._bounds, now)
         self._past = step.past
-        if step.action is not GroupAction.NOTHING or "answer" in step.words or "again in" not in step.words:
-            self._tell(step.words)
+        self._tell(step.words)
         self._act(step, ranks)
 
     def _act(self, step: GroupStep, ranks: list[SeenRank]) -> None:
@@ -169,12 +176,16 @@ class WatchedGroup:
             host = self._hosts.get(one.host)
             container = None if host is None else host.world.engine.container(self._group.name)
             if host is not None and container is not None:
-                logs.append(RankLog(one.rank or 0, host, container.id, (), one.ended, ended=bool(one.ended)))
-        return explained(self._group.name, logs, "a rank has ended").message if logs else ""
+                rank = one.rank or 0
+                logs.append(RankLog(rank, host, container.id, (), one.ended, ended=bool(one.ended), phase=Phase.READY))
+        if not logs:
+            return ""
+        name = self._group.name
+        return explained(name, logs, "a rank has ended").message.replace(f"{name} is not ready", f"{name} has ended", 1)
 
     def _fail(self, words: str, message: str, *, ready: bool) -> None:
         now = self._world.clock.monotonic()
-        self._past = failed(self._past, USUAL, PastFailure(now, ready, words.split("\n", 1)[0]), self._jitter())
+        self._past = failed(self._past, self._bounds, PastFailure(now, ready, words.split("\n", 1)[0]), self._jitter())
         self._world.report.warn(message or f"{self._group.name}: {words}")
 
     def _rank(self, name: str) -> SeenRank:
@@ -204,6 +215,7 @@ class WatchedGroup:
         return False
 
     def _tell(self, words: str) -> None:
-        if words != self.words:
+        news = _WAITS if words.startswith(_WAITS) else words  # these count seconds at each look
+        if news != self._told:
             self._world.report.say(f"{self._group.name}: {words}")
-        self.words = words
+        self.words, self._told = words, news

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 from sparkctl.base.errors import InputError, SparkctlError
 from sparkctl.base.lazy import LazyModule
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations.hosts.reached import ASKED_S, by_ssh, world_of
 
 if TYPE_CHECKING:

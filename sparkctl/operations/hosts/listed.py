@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import document, regular_file
 from sparkctl.base.errors import InputError, Problem
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.validation import nearest, validate
 from sparkctl.recipes.hosts.declared import FILE, HERE, DeclaredHost, HostsFile
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from copy import copy
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from sparkctl.base.errors import EngineError, SparkctlError
 from sparkctl.base.lazy import LazyModule
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations.hosts.everywhere import AT_ONCE, HostAnswer, refuse_twice
 from sparkctl.operations.hosts.reached import ASKED_S, world_of
 from sparkctl.operations.records import Records

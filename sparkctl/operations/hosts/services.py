@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import InputError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations.hosts.everywhere import asked, refuse_twice
 from sparkctl.operations.hosts.listed import hosts
 from sparkctl.operations.hosts.reached import by_ssh

@@ -6,10 +6,9 @@ One look at the engine and the host serves all recipes, and nobody else is asked
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import SparkctlError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations import deployed
 from sparkctl.operations.history import History
 from sparkctl.operations.memory import machine

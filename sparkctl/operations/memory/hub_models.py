@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.bounded import JsonBounds, read_json
 from sparkctl.base.errors import InputError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import MIB
 from sparkctl.memory.weights import checkpoint
 from sparkctl.world.ports import HubModel

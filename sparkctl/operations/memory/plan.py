@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import DoesNotFitError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.memory.pool import HostProfile
 from sparkctl.operations import deployed
 from sparkctl.operations.history import referenced

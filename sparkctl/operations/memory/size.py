@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
 from sparkctl.base.errors import InputError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.memory.changes import Changes
 from sparkctl.memory.pace.speed import ANSWER_TOKENS, PROMPT_TOKENS, speed
 from sparkctl.operations.memory import hub_models

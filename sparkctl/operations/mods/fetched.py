@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import InputError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.mods import fetch, placed
 from sparkctl.mods.checksum import UNPINNED
 from sparkctl.mods.manifest import Elsewhere, Mod

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import DoesNotFitError, InputError, NotReadyError, SparkctlError, WaitInterruptedError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations import deployed
 from sparkctl.operations.guard.said import refuse_closed
 from sparkctl.operations.memory.obstacles import refuse_taken

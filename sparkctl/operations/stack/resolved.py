@@ -8,13 +8,12 @@ import os
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import sparkctl
 from sparkctl.base.errors import InputError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.base.real_path import real
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.yaml_nodes import text_of
 from sparkctl.operations import secrets
 from sparkctl.operations.memory.fitting import AskedSet

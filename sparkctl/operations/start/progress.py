@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import units
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations.start import readiness
 from sparkctl.vllm import phases
 from sparkctl.vllm.phases import Phase

@@ -15,10 +15,9 @@ with 0 (seen on 0.20.2 and 0.32.0).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from sparkctl.base import units
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations.start import acceptance
 from sparkctl.vllm import metrics, phases
 from sparkctl.vllm.answers import (

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sparkctl.base.errors import ModError, NotReadyError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations import secrets
 from sparkctl.operations.memory import machine
 from sparkctl.operations.services.together import left_loading

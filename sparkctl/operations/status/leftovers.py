@@ -10,9 +10,8 @@ checks) always.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.world.labels import LABEL_KEPT, LABEL_PROCESS, LABEL_SERVICE, LABEL_TRIAL
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-
-from sparkctl.base.start.named_tuple import NamedTuple
+from typing import NamedTuple
 
 
 class SeenState(StrEnum):

@@ -6,9 +6,7 @@ room then: either leaves more to all others. Only where neither is possible, the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
-from sparkctl.base.start.named_tuple import NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -6,9 +6,8 @@ or has ended, and that is the answer. Once all wait for each other, a minute is 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.vllm.phases import Meeting, meeting
 
 if TYPE_CHECKING:

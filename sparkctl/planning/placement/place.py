@@ -7,10 +7,9 @@ priority, then the larger peak, then the name, so that the same input gives the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import InputError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.planning.placement.host_room import HostRoom
 from sparkctl.planning.placement.values import Placement, PlacementRefusal
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.document import Node
 from sparkctl.base.errors import InputError, Place
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.validation import validate
 from sparkctl.memory.beside.classified import COUNTED, UNCOUNTED, UNCOUNTED_VARIABLES
 from sparkctl.memory.footprint import KV_CACHE, WEIGHTS

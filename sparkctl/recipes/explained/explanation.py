@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import InputError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.validation import nearest
 from sparkctl.recipes.explained.costs import Costs, costs
 from sparkctl.recipes.explained.origins import WordOrigin, origins

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.validation import shown
 from sparkctl.recipes.explained.keys import DOCKER_KEYS, SERVER_KEYS
 from sparkctl.recipes.explained.rendered import CommandPart

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from packaging.specifiers import SpecifierSet
-
 from sparkctl.mods import placed
 from sparkctl.recipes.explained.costs import ItemCost, differing
 from sparkctl.recipes.explained.rendered import CommandPart, planned_server, rendered
-from sparkctl.vllm import flags
+from sparkctl.vllm import flags, releases
 from sparkctl.vllm.known import defaults, pains
 from sparkctl.world.docker_run.spelling import quote
 
@@ -161,7 +159,7 @@ def fixed(mods: Mapping[str, Mod], before: Version | None, after: Version | None
 
 
 def _in(version: Version | None, versions: str) -> bool:
-    return version is not None and SpecifierSet(versions).contains(version, prereleases=True)
+    return version is not None and releases.within(version, versions)
 
 
 def _announced(loaded: LoadedRecipe) -> Iterator[str]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.vllm.command.spelling import spelled
 from sparkctl.vllm.known.planned import FALSE, STATES, TRUE, WINDOWS, PlannedServer
 from sparkctl.world.docker_run import grammar

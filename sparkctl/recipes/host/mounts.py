@@ -7,11 +7,10 @@ which the container looks for it. So a snapshot of the hub's cache brings its bl
 from __future__ import annotations
 
 import posixpath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import InputError
 from sparkctl.base.real_path import real
-from sparkctl.base.start.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparkctl.base.errors import Problem, ProblemsError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.recipes.host import caches
 from sparkctl.recipes.host.files import Finder
 from sparkctl.recipes.host.mounts import HostMount, with_links

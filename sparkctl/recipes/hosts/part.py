@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import document
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.validation import validate
 from sparkctl.recipes.catalog import Catalog, CatalogEntry
 from sparkctl.recipes.stack import LoadedStack, Stack, members_of

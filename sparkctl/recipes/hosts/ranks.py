@@ -6,13 +6,12 @@ has the HTTP server (vLLM 0.32.0 arg_utils.py, cli/serve.py; the flags are there
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydantic import ValidationError
 
 from sparkctl.base.errors import InputError
 from sparkctl.base.lazy import LazyModule
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import GIB
 from sparkctl.world.labels import GroupRank
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base import document
 from sparkctl.base.errors import InputError
-from sparkctl.base.start.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from sparkctl.base.document import Document

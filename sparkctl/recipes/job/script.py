@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  (pydantic reads it at run time)
 from pathlib import Path  # noqa: TC003  (a field's type)
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import Field
 
 from sparkctl.base.declarations import Declaration, Size
-from sparkctl.base.start.named_tuple import NamedTuple
 
 LIBRARY: Final = "sparkctl_job"
 """The module that scripts have in common; one that names it finds it beside itself."""

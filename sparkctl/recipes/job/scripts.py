@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import document, named_file, regular_file
 from sparkctl.base.declarations import NAME
 from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.base.real_path import real
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.validation import nearest, validate
 from sparkctl.mods.checksum import md5_of
 from sparkctl.recipes.catalog import shipped_root

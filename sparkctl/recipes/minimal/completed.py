@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base import document
 from sparkctl.base.document import Node
 from sparkctl.base.errors import Place, Problem
-from sparkctl.base.start.regex import regex
+from sparkctl.base.lazy import regex
 from sparkctl.recipes import layers
 from sparkctl.vllm import flags
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base import named_file, regular_file
 from sparkctl.base.errors import InputError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.memory.changes import Changes, changed, defaults
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.footprint import Footprint, Once, footprint, longest_context

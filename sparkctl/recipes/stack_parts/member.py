@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import InputError, Problem
-from sparkctl.base.start.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from sparkctl.base.errors import Place

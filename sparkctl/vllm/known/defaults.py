@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from packaging.version import Version
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.vllm.data import data_files
 from sparkctl.vllm.known.planned import STATES
 

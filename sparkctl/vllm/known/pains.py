@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from packaging.specifiers import SpecifierSet
-
-from sparkctl.base.start.named_tuple import NamedTuple
+from sparkctl.vllm import releases
 from sparkctl.vllm.data import data_files
 
 if TYPE_CHECKING:
@@ -42,7 +40,7 @@ class Pain(NamedTuple):
         """Return whether it is to be expected of a server."""
         return (
             self._has_value(server)
-            and (not self.versions or SpecifierSet(self.versions).contains(server.version, prereleases=True))
+            and (not self.versions or releases.within(server.version, self.versions))
             and (not self.models or any(f"{server.model_type}_".startswith(f"{model}_") for model in self.models))
             and self.image in server.image
             and not (self.unless_image and self.unless_image in server.image)

@@ -11,10 +11,9 @@ import re
 import shlex
 from functools import lru_cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl.base.errors import InputError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.world.docker_run import values
 from sparkctl.world.docker_run.options import (
     ALIASES,

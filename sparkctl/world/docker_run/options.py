@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.world.docker_run import resources, values
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import shlex
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
+from sparkctl.base.lazy import regex
 from sparkctl.base.shown import unseen
-from sparkctl.base.start.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

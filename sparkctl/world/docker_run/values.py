@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
-from sparkctl.base.start.regex import regex
+from sparkctl.base.lazy import regex
 from sparkctl.world.spec import Device, Ulimit
 
 if TYPE_CHECKING:

@@ -6,27 +6,33 @@ import atexit
 from typing import TYPE_CHECKING
 
 from sparkctl.base.lazy import LazyModule
-from sparkctl.world.local import processes
-from sparkctl.world.local.clock import SystemClock
-from sparkctl.world.local.disk import DiskFiles
-from sparkctl.world.local.locks import FileLocks, shared_folder, whoami
 from sparkctl.world.local.machine import LinuxHost
-from sparkctl.world.local.models.folders import DiskModels
-from sparkctl.world.local.products.folders import DiskProducts
-from sparkctl.world.opening.web import HttpOnDemand
-from sparkctl.world.ports import Ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from sparkctl.world import ports as doors
     from sparkctl.world.docker import engine as engines
+    from sparkctl.world.local import clock, disk, locks, processes
     from sparkctl.world.local import store as stores
+    from sparkctl.world.local.models import folders
+    from sparkctl.world.local.products import folders as products
     from sparkctl.world.local.store import SqliteStore
+    from sparkctl.world.opening import web
+    from sparkctl.world.ports import Ports
 else:
-    # Docker's SDK and SQLite: who asks for the host alone does without.
+    # Docker's SDK, SQLite and more: who asks for the host alone does without.
+    doors = LazyModule("sparkctl.world.ports")
     engines = LazyModule("sparkctl.world.docker.engine")
+    clock = LazyModule("sparkctl.world.local.clock")
+    disk = LazyModule("sparkctl.world.local.disk")
+    locks = LazyModule("sparkctl.world.local.locks")
+    processes = LazyModule("sparkctl.world.local.processes")
     stores = LazyModule("sparkctl.world.local.store")
+    folders = LazyModule("sparkctl.world.local.models.folders")
+    products = LazyModule("sparkctl.world.local.products.folders")
+    web = LazyModule("sparkctl.world.opening.web")
 
 
 def host(state: Path) -> LinuxHost:
@@ -48,16 +54,16 @@ def ports(state: Path, tell: Callable[[str], None]) -> Ports:
     """
     engine = engines.connect(tell=tell, process=processes.me())
     atexit.register(engine.close)
-    return Ports(
+    return doors.Ports(
         engine=engine,
         host=host(state),
-        http=HttpOnDemand(),
-        clock=SystemClock(),
-        locks=FileLocks(shared_folder(), whoami(), door=engine.socket),
-        models=DiskModels(),
-        files=DiskFiles(),
+        http=web.HttpOnDemand(),
+        clock=clock.SystemClock(),
+        locks=locks.FileLocks(locks.shared_folder(), locks.whoami(), door=engine.socket),
+        models=folders.DiskModels(),
+        files=disk.DiskFiles(),
         bench=engine,
         builder=engine,
-        products=DiskProducts(),
+        products=products.DiskProducts(),
         carrier=engine,
     )

@@ -51,7 +51,6 @@ SENT: Final = (
     "base.private_folder",
     "base.regular_file",
     "base.shard_names",
-    "base.start.named_tuple",
     "base.units",
     "world.host",
     "world.local.bare.kernel",

@@ -10,24 +10,30 @@ from typing import TYPE_CHECKING, cast
 
 from sparkctl.base.errors import EngineError
 from sparkctl.base.lazy import LazyModule
-from sparkctl.world.local.clock import SystemClock
-from sparkctl.world.local.disk import DiskFiles
-from sparkctl.world.local.locks import FileLocks, shared_folder, whoami
-from sparkctl.world.local.models.folders import DiskModels
-from sparkctl.world.opening.web import HttpOnDemand
-from sparkctl.world.ports import Ports
 from sparkctl.world.sim.host import SimHost, SimModels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sparkctl.world import ports as doors
     from sparkctl.world.engine import Engine
+    from sparkctl.world.local import clock, disk, locks
     from sparkctl.world.local import store as stores
+    from sparkctl.world.local.models import folders
     from sparkctl.world.local.store import SqliteStore
+    from sparkctl.world.opening import web
+    from sparkctl.world.ports import Ports
     from sparkctl.world.sim import engine as engines
 else:
-    engines = LazyModule("sparkctl.world.sim.engine")
+    # Who asks for the host alone does without all of these.
+    doors = LazyModule("sparkctl.world.ports")
+    clock = LazyModule("sparkctl.world.local.clock")
+    disk = LazyModule("sparkctl.world.local.disk")
+    locks = LazyModule("sparkctl.world.local.locks")
     stores = LazyModule("sparkctl.world.local.store")
+    folders = LazyModule("sparkctl.world.local.models.folders")
+    web = LazyModule("sparkctl.world.opening.web")
+    engines = LazyModule("sparkctl.world.sim.engine")
 
 
 def _folder(state: Path) -> Path:
@@ -82,12 +88,12 @@ def store(state: Path) -> SqliteStore:
 
 def ports(state: Path, tell: Callable[[str], None]) -> Ports:
     """Return the ports; ``tell`` is told of each call to the engine."""
-    return Ports(
+    return doors.Ports(
         engine=cast("Engine", _Told(engines.SimEngine(_folder(state), os.environ), _folder(state), tell)),
         host=host(state),
-        http=HttpOnDemand(),
-        clock=SystemClock(),
-        locks=FileLocks(shared_folder(), whoami(), door=_folder(state)),
-        models=SimModels(DiskModels()),
-        files=DiskFiles(),
+        http=web.HttpOnDemand(),
+        clock=clock.SystemClock(),
+        locks=locks.FileLocks(locks.shared_folder(), locks.whoami(), door=_folder(state)),
+        models=SimModels(folders.DiskModels()),
+        files=disk.DiskFiles(),
     )

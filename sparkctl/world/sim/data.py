@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.world.engine import Image, Package
 from sparkctl.world.sim.boot import GIB
 from sparkctl.world.sim.flags import parse_arguments

@@ -17,12 +17,11 @@ import time
 from contextlib import contextmanager
 from functools import cache
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 from sparkctl.base import regular_file
 from sparkctl.base.bounded import BOUNDS, read_json
 from sparkctl.base.errors import EngineError, InputError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import MIB
 
 if TYPE_CHECKING:

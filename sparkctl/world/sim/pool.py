@@ -19,10 +19,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl.base.errors import EngineError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import parse_bytes
 from sparkctl.world.sim.boot import GIB, TOTAL_BYTES
 from sparkctl.world.sim.flags import parse_arguments

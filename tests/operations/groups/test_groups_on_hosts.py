@@ -102,19 +102,22 @@ def test_a_worker_that_dies_while_it_loads_ends_all_and_is_named(operator: Opera
     assert states(operator, pair) == {}
 
 
-def test_a_killed_worker_ends_all_within_ten_seconds_and_they_start_again_as_one(operator: Operator, pair: str) -> None:
+@pytest.mark.parametrize(("killed", "other", "rank"), part([("spark-b", "a", 1), ("spark-a", "b", 0)], 0))
+def test_a_killed_rank_ends_all_within_ten_seconds_and_they_start_again_as_one(
+    operator: Operator, pair: str, killed: str, other: str, rank: int
+) -> None:
     operator.run("up", pair, *HOSTS).expect(0)
     agent = operator.start("agent", "run")
     try:
         wait_for(lambda: f"{pair}: whole" in agent.told())
-        on("spark-b", "docker", "kill", pair)
+        on(killed, "docker", "kill", pair)
         began = time.monotonic()
-        wait_for(lambda: states(operator, pair)["a"] == "exited", 30)
+        wait_for(lambda: states(operator, pair)[other] == "exited", 30)
         assert time.monotonic() - began < 10
         wait_for(lambda: "started again as one" in agent.told())
         wait_for(lambda: f"{pair}: ready at" in agent.told())
         assert states(operator, pair) == {"a": "running", "b": "running"}
-        assert "rank 1 on b" in agent.told()
+        assert f"{pair} has ended: rank {rank} on {killed[-1]}: exited with code 137" in agent.told()
     finally:
         agent.send_signal(signal.SIGTERM)
         agent.communicate(30)

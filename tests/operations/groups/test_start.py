@@ -19,7 +19,7 @@ from sparkctl.world.labels import ServiceLabels
 from tests.support.fake_engine import READY_LOG, dies
 from tests.support.fake_world import IMAGE
 from tests.support.fakes import FakeFiles
-from tests.support.two_sparks import KilledEngine, KilledError, Life, TwoSparks, two_sparks
+from tests.support.two_sparks import PORT, KilledEngine, Life, TwoSparks, two_sparks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -189,32 +189,6 @@ def test_restart_stops_all_and_starts_the_worker_first(two: TwoSparks) -> None:
         by_name.restart(two.world, KeptGroup("pair", ("a", "b")), reach=two.reach)
 
 
-CALLS = ("create", "start")
-
-
-@pytest.mark.parametrize(("host", "call"), [(host, call) for host in ("a", "b") for call in CALLS])
-@pytest.mark.parametrize("after", [False, True])
-def test_a_kill_at_any_effect_leaves_nothing_after_the_next_command(
-    two: TwoSparks, host: str, call: str, after: bool
-) -> None:
-    life, sparks = Life(), {"a": two.a, "b": two.b}
-    engines = {name: spark.engine for name, spark in sparks.items()}
-    for name, spark in sparks.items():
-        killed = KilledEngine(spark.engine, life, call if name == host else "", after=after)
-        spark.engine = killed  # type: ignore[assignment]
-    with pytest.raises(KilledError):
-        two.up()
-    for name, spark in sparks.items():
-        spark.engine = engines[name]
-    left = two.containers
-    assert left or (host, call, after) == ("b", "create", False)
-    group = by_name.parted(two.world, ["pair"], reach=two.reach).groups["pair"]
-    by_name.down(two.world, group, reach=two.reach)
-    assert two.containers == {}, left
-    two.up()
-    assert two.containers == {"a": "running", "b": "running"}
-
-
 def test_logs_are_those_of_all_ranks_by_time_or_of_one(two: TwoSparks) -> None:
     two.b.engine.prints["pair"] = ["INFO 11-30 23:58:03 [a.py:1] worker"]
     two.up()
@@ -272,3 +246,31 @@ def test_an_rdma_device_that_no_process_reaches_is_said(two: TwoSparks) -> None:
         assert [host.doubt for host in hosts] == ["", ""]
         two.b.models.files.clear()
         assert hosts[1].doubt == "b has roceP2p1s0f0 and no /dev/infiniband: NCCL uses TCP there, without a word"
+
+
+def test_a_host_that_goes_away_while_it_starts_is_said_and_its_rank_is_kept_in_mind(two: TwoSparks) -> None:
+    two.a.http.serving.clear()  # type: ignore[union-attr]
+    engine, life = two.b.engine, Life(error=EngineError("b is not reached any more"))
+    two.b.engine = KilledEngine(engine, life)  # type: ignore[assignment]
+    sleep = two.a.clock.sleep
+
+    def lost(seconds: float) -> None:
+        sleep(seconds)
+        life.dead = two.a.clock.now > 5
+
+    two.a.clock.sleep = lost  # type: ignore[method-assign]
+    with pytest.raises(EngineError, match="b is not reached any more"):
+        two.up()
+    two.b.engine = engine
+    assert two.containers == {"b": "running"}
+    by_name.down(two.world, by_name.parted(two.world, ["pair"], reach=two.reach).groups["pair"], reach=two.reach)
+    assert two.containers == {}
+
+
+def test_a_head_that_answers_wrongly_is_said_once_with_its_rank(two: TwoSparks) -> None:
+    two.a.http.serving = {f"127.0.0.1:{PORT}": "another"}  # type: ignore[union-attr]
+    with pytest.raises(NotReadyError) as caught:
+        two.up()
+    first = caught.value.message.split("\n", 1)[0]
+    assert first == "pair is not ready: the server on this port serves another, not pair (loading weights)"
+    assert "the log that says so is that of rank 0 on a" in caught.value.message

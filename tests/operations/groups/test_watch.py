@@ -6,25 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.operations.groups.kept import kept
+from sparkctl.operations.groups.kept import KeptGroup, keep, kept
 from sparkctl.operations.groups.watch import LOOK_S, GroupWatch
-from tests.support.two_sparks import TwoSparks, two_sparks
+from sparkctl.planning.box.declared import Restarts
+from tests.support.two_sparks import AtOnce, TwoSparks, two_sparks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from sparkctl.planning.agent.seen import ActionOutcome
-
-
-class AtOnce:
-    """Work that is done when it is begun."""
-
-    busy = False
-    outcome = None
-
-    def begin(self, call: Callable[[], ActionOutcome | None]) -> None:
-        call()
 
 
 @pytest.fixture
@@ -89,6 +78,14 @@ def test_one_that_fails_again_and_again_is_given_up_and_leaves_nothing(
     watch(200.0)
     assert two.containers == {}
     assert kept(two.world) == {}
+
+
+def test_the_bounds_of_its_stack_are_kept_with_it(two: TwoSparks, watch: Callable[[float], GroupWatch]) -> None:
+    group = KeptGroup("pair", ("a", "b"), ready=True, restarts=Restarts(100.0, 100.0, 1, 1000.0))
+    keep(two.world, group)
+    assert kept(two.world) == {"pair": group}
+    dies(two, "b")
+    assert "is started again in 1m" in watch(20.0).words["pair"]
 
 
 def test_what_a_command_works_on_is_left_alone(two: TwoSparks, watch: Callable[[float], GroupWatch]) -> None:

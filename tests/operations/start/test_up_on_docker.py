@@ -74,7 +74,6 @@ def test_up_serves_up_again_is_already_up_and_down_leaves_nothing(spark: Spark) 
     assert spark.run("down", name).expect(0).err == f"{name}: not deployed\n"
 
 
-@BOTH
 def test_a_changed_recipe_is_shown_as_flags_and_replaced_only_when_told(spark: Spark) -> None:
     name = spark.recipe("a")
     spark.run("up", name).expect(0)
@@ -88,7 +87,6 @@ def test_a_changed_recipe_is_shown_as_flags_and_replaced_only_when_told(spark: S
     assert spark.docker("ps", "--all", "--filter", f"name={name}", "--format", "{{.Names}}") == name
 
 
-@BOTH
 def test_a_start_that_dies_shows_its_log_and_leaves_what_ran(spark: Spark) -> None:
     good, bad = spark.recipe("good"), spark.recipe("bad", faults="die_in=loading")
     spark.run("up", good).expect(0)
@@ -285,7 +283,6 @@ def mod(spark: Spark, source: str, replaces: str | None = None, target: str = "g
     return "fix"
 
 
-@BOTH
 def test_a_mod_is_verified_on_disk_in_the_image_and_in_the_container(spark: Spark) -> None:
     mod(spark, "FIXED = True\n")
     name = spark.recipe("a", more="mods: [fix]\n")
@@ -359,7 +356,6 @@ def test_an_image_that_moved_under_a_mod_is_caught_while_the_container_runs_and_
         spark.docker("rmi", "--force", image)
 
 
-@BOTH
 def test_the_pasted_command_is_the_same_service(spark: Spark) -> None:
     name = spark.recipe("a")
     pasted = spark.run("render", name, "--stage").expect(0).out

@@ -59,7 +59,7 @@ def test_what_a_start_took_is_measured_and_used_by_the_next_plan(machine: Machin
     assert before["known"] == "estimated"
     (kept,) = machine.run("measurements", name, "--json").expect(0).json
     assert kept["measured"]["kv_bytes"] == before["kv_cache_memory_bytes"]
-    assert kept["measured"]["host_bytes"] > 2**30  # the API server, the engine and its worker, each with torch
+    assert kept["measured"]["host_bytes"] > 2**29  # the API server, the engine and its worker, but for what they share
     assert kept["vllm"].startswith("0.32.0")
     # The prompt of half its context was answered before it was ready, and what it held then is the mark.
     assert kept["measured"]["high_bytes"] >= 0.9 * kept["measured"]["host_bytes"]

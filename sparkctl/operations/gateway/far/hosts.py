@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import SparkctlError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.operations.gateway.acting.resolved import SEQUENCES, ReadyStack
+from sparkctl.operations.gateway.far.here import heads_here
 from sparkctl.operations.gateway.far.watch import HostLook, HostWatch
 from sparkctl.operations.hosts import listed
 from sparkctl.operations.page.view import NOT_YET, HostOnPage, TroubleOnPage
@@ -17,10 +18,12 @@ from sparkctl.planning.gateway.desk.events import FarSeen, StackDeclared
 from sparkctl.planning.gateway.desk.service import DeskDeclared, DeskState
 from sparkctl.planning.gateway.names import NamedService
 from sparkctl.planning.gateway.places.elsewhere import DeclaredElsewhere, together, unseen
+from sparkctl.recipes.hosts.declared import HERE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from sparkctl.operations.agent.beside import BoxLook
     from sparkctl.operations.context import World
     from sparkctl.operations.gateway.far.looking import FarService
     from sparkctl.planning.box.generation import KeptGeneration
@@ -51,6 +54,7 @@ class FarHosts:
         self._well_at: dict[str, float] = {}
         self._problem = ""
         self._keys: set[str] = set()
+        self._name = HERE
         self._mine: MachineFacts | None = None
 
     def begin(self) -> None:
@@ -63,6 +67,7 @@ class FarHosts:
             self._problem = error.message
             return
         self._problem = ""
+        self._name = next((name for name, one in found.items() if one.here), HERE)
         wanted = {name: one for name, one in list(found.items())[:MOST] if not one.here}
         for name in [name for name, one in self._watches.items() if wanted.get(name) != one.declared]:
             self._watches.pop(name).close()
@@ -88,6 +93,14 @@ class FarHosts:
             found = one.overdue()
             if found is not None:
                 self._note(found)
+
+    def note_here(self, look: BoxLook) -> None:
+        """Take note of what the agent saw on this host: heads of groups, which the gateway answers for, too."""
+        found = heads_here(self._name, look)
+        with self._lock:
+            known = self._looks.get(self._name)
+        if found or (known is not None and known.services):
+            self._note(HostLook(self._name, services=found))
 
     def look_soon(self, service: str) -> bool:
         """Look at once at the host of a service, whose server gave nothing; False where it is none of these hosts'."""

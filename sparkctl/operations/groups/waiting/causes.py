@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import NotReadyError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations.start.failed import explain, log_of
 from sparkctl.operations.start.kept_failures import KeptFailures
 from sparkctl.operations.start.readiness import Outcome, Target, begin

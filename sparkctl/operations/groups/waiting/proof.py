@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import EngineError, NotReadyError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations import secrets
 from sparkctl.operations.groups.seen import of_container
 from sparkctl.operations.groups.waiting.causes import RankLog, explained
@@ -92,8 +91,9 @@ class GroupProof:
         try:
             next(proof)
         except NotReadyError as error:
-            found = explained(self.name, self._logs(), error.message.split("\n", 1)[0])
-            raise found from None
+            first = error.message.split("\n", 1)[0].removeprefix(f"{self.name} is not ready: ")
+            why = first.rpartition(" (")[0] if first.endswith(")") else first  # its phase, which is said again
+            raise explained(self.name, self._logs(), why or first) from None
 
     def _look(self, tails: Sequence[LogTail]) -> None:
         """Look at every rank: each has to run.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB, format_bytes
-from sparkctl.operations.hosts.same import of_two
+from sparkctl.operations.hosts.same import IMAGE, of_two
 from sparkctl.world.host import INCOMPLETE
 
 if TYPE_CHECKING:
@@ -117,13 +117,15 @@ def sources(holds: Mapping[str, HostHolds], given: str | None, targets: Sequence
     has it whole, another one than a target where there is one.
 
     Raises:
-        InputError: no host has a model whole; or hosts have different ones, and none is named.
+        InputError: no host has a model whole; or hosts have different ones, or different images, and none is named.
     """
     service = next(iter(holds.values())).service
     first = [name for name in holds if name not in targets] + [name for name in holds if name in targets]
     found: dict[str, str | None] = {}
     with_image = [name for name in first if holds[name].image is not None]
-    found["image"] = given if given in with_image else next(iter(with_image), None)
+    found[IMAGE] = given if given in with_image else next(iter(with_image), None)
+    if given is None and with_image:
+        _refuse_different(holds, IMAGE, with_image)
     for what in next(iter(holds.values())).models:
         whole = [name for name in first if holds[name].models[what].problem is None]
         if given is not None and given not in whole:

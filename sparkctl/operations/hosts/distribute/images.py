@@ -9,6 +9,7 @@ from sparkctl.base.errors import CheckError, EngineError
 from sparkctl.base.units import MIB, format_bytes
 from sparkctl.operations.hosts.distribute import decided
 from sparkctl.operations.hosts.distribute.decided import LAST_BYTES
+from sparkctl.operations.hosts.distribute.moments import CopyMoments
 from sparkctl.operations.hosts.same import same_image
 from sparkctl.operations.services import pulling
 from sparkctl.operations.stack.lock.behind import own_digests
@@ -114,28 +115,25 @@ class _ImageStream:
     """An image on its way, piece by piece: told, and stopped before it fills the target's disk."""
 
     def __init__(self, report: Report, copy: ImageCopy, name: str) -> None:
-        self.done = 0
-        self._report = report
         self._copy = copy
-        self._name = name
         self._looked = 0
+        size = copy.image.size_bytes if copy.image is not None else 0
+        clock = copy.target.world.clock
+        self._moments = CopyMoments(report, clock, name, f"carrying {copy.reference}", size)
+
+    @property
+    def done(self) -> int:
+        """How many bytes came."""
+        return self._moments.done
 
     def pieces(self, saved: Iterable[bytes]) -> Iterator[bytes]:
         """Yield what comes, and tell of it."""
-        total = self._copy.image.size_bytes if self._copy.image is not None else 0
-        clock = self._copy.target.world.clock
-        before = clock.monotonic()
         for piece in saved:
             yield piece
-            self.done += len(piece)
+            self._moments.came(len(piece))
             if self.done - self._looked >= _LOOK:
                 self._looked = self.done
                 self._refuse_full()
-            seconds = round(clock.monotonic() - before, 1)
-            facts = {"seconds": seconds, "bytes": self.done, "total_bytes": total}
-            tail = f"{format_bytes(self.done)} of about {format_bytes(total)}"
-            fraction = min(1.0, self.done / total) if total else None
-            self._report.progress(self._name, f"carrying {self._copy.reference}", tail, fraction, facts)
 
     def explained(self, error: EngineError) -> EngineError:
         """Return an error with what a full disk makes of it."""

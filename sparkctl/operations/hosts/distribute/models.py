@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -12,6 +11,7 @@ from sparkctl.base.errors import CheckError, EngineError
 from sparkctl.base.units import MIB, format_bytes
 from sparkctl.operations.hosts.distribute import decided
 from sparkctl.operations.hosts.distribute.decided import CONFIG, LAST_BYTES, FileCopy, ModelPlace
+from sparkctl.operations.hosts.distribute.moments import CopyMoments
 from sparkctl.world.host import INCOMPLETE
 
 if TYPE_CHECKING:
@@ -115,32 +115,6 @@ def way(source: There, target: There) -> CopyWay:
     return CopyWay(to) if problem is None else CopyWay(None, problem)
 
 
-@dataclass
-class _Moments:
-    """Tells where a copy is."""
-
-    report: Report
-    copy: ModelCopy
-    phase: str
-    total: int
-    before: float
-    done: int = 0
-    doing: str = field(default="", init=False)
-
-    def came(self, count: int) -> None:
-        """Note more bytes."""
-        self.at(self.done + count)
-
-    def at(self, done: int) -> None:
-        """Note how many bytes are done."""
-        self.done = done
-        seconds = self.copy.target.world.clock.monotonic() - self.before
-        tail = f"{format_bytes(done)} of {format_bytes(self.total)}, {self.doing}"
-        fraction = min(1.0, done / self.total) if self.total else None
-        facts = {"seconds": round(seconds, 1), "bytes": done, "total_bytes": self.total}
-        self.report.progress(f"{self.copy.service} on {self.copy.target.name}", self.phase, tail, fraction, facts)
-
-
 class CameModel(NamedTuple):
     """What came of a model: bytes, files, and how; nothing, by None, where all was there."""
 
@@ -180,8 +154,8 @@ def _brought(report: Report, copy: ModelCopy, wanted: list[FileCopy], by: CopyWa
     return CameModel(moments.done, len(wanted), by)
 
 
-def _moments(report: Report, copy: ModelCopy, phase: str, total: int) -> _Moments:
-    return _Moments(report, copy, phase, total, copy.target.world.clock.monotonic())
+def _moments(report: Report, copy: ModelCopy, phase: str, total: int) -> CopyMoments:
+    return CopyMoments(report, copy.target.world.clock, f"{copy.service} on {copy.target.name}", phase, total)
 
 
 def _checked(report: Report, copy: ModelCopy) -> list[FileCopy]:
@@ -190,7 +164,7 @@ def _checked(report: Report, copy: ModelCopy) -> list[FileCopy]:
     moments = _moments(report, copy, f"checking {copy.repo}", sum(one.file.bytes for one in there))
     wrong = []
     for one in there:
-        moments.doing = one.file.name
+        moments.file(one.file.name)
         expected, found = _sums(copy, one.file, one.path, moments.came)
         if found != expected:
             report.warn(f"{copy.target.name}: {one.path} has the right size and other bytes: it is copied again")
@@ -235,7 +209,7 @@ def _without_config(copy: ModelCopy, wanted: list[FileCopy]) -> list[FileCopy]:
     return [*(one for one in wanted if one != config), config]
 
 
-def _bring(copy: ModelCopy, wanted: Sequence[FileCopy], by: CopyWay, moments: _Moments) -> None:
+def _bring(copy: ModelCopy, wanted: Sequence[FileCopy], by: CopyWay, moments: CopyMoments) -> None:
     """Bring files, check them, and give them their names: one is checked while the next one comes."""
     with _beside() as beside:
         before: tuple[FileCopy, Future[bool]] | None = None
@@ -254,7 +228,7 @@ def _named(copy: ModelCopy, one: FileCopy) -> bool:
     return found == expected
 
 
-def _settle(copy: ModelCopy, before: tuple[FileCopy, Future[bool]] | None, by: CopyWay, moments: _Moments) -> None:
+def _settle(copy: ModelCopy, before: tuple[FileCopy, Future[bool]] | None, by: CopyWay, moments: CopyMoments) -> None:
     """Wait for the check of a file; one that is another file comes once more, as a whole.
 
     What went on from an unfinished copy may have gone on from that of another file.
@@ -283,11 +257,11 @@ def _unlike(copy: ModelCopy, one: FileCopy) -> CheckError:
     return CheckError(message, hint="is its disk or its memory sound? dmesg, on that host")
 
 
-def _carry(copy: ModelCopy, one: FileCopy, by: CopyWay, moments: _Moments) -> None:
+def _carry(copy: ModelCopy, one: FileCopy, by: CopyWay, moments: CopyMoments) -> None:
     """Bring a file's bytes to its unfinished name, going on where that ends."""
     source, target = copy.source.world.copies, copy.target.world.copies
     before, path = moments.done, _path(copy, one.file)
-    moments.doing = one.file.name
+    moments.file(one.file.name)
     arrived = target.begin(one.partial)
     if arrived > one.file.bytes:
         target.remove(one.partial)

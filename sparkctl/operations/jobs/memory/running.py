@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import InputError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations import secrets
 from sparkctl.operations.deployed import Deployed, Looked
 from sparkctl.planning.running import job_in_plan

@@ -16,6 +16,7 @@ from sparkctl.operations.memory.fitting import AskedSet
 from sparkctl.operations.stack.locked import require
 from sparkctl.operations.stack.over_hosts.look import world_of_part
 from sparkctl.operations.stack.over_hosts.placing import PlacedAction
+from sparkctl.operations.stack.resolved import declared
 from sparkctl.operations.start.aside import STOP_GRACE_S
 from sparkctl.recipes.hosts.part import word_of
 
@@ -72,7 +73,8 @@ class StackGroups:
         if self._found.action(name) is PlacedAction.MOVES:
             old = [self._hosts[host] for host in self._found.at[name] if host in self._hosts]
             ended(self._world, old, name, grace_s=STOP_GRACE_S)
-        start_group(self._world, hosts, self._asked(name))
+        bounds = declared(self._found.stack)[name].restarts
+        start_group(self._world, hosts, self._asked(name), restarts=bounds)
         if self._ids(name) == before:
             return False
         self.started.append(name)

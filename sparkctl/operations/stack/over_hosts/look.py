@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from copy import copy
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import InputError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations import deployed
 from sparkctl.operations.planner import planner
 from sparkctl.operations.stack.generations import Generations

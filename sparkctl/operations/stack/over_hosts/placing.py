@@ -8,10 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import EngineError, InputError, ProblemsError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.memory.pool import Pool
 from sparkctl.operations.groups.kept import kept as kept_groups
 from sparkctl.operations.hosts import listed

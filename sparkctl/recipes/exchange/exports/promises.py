@@ -35,9 +35,11 @@ def header(exported: ExportedSet, tool: str, *more: str) -> tuple[str, ...]:
 def promises(exported: ExportedSet, tool: str) -> tuple[str, ...]:
     """Return what `sparkctl up` does of these services and the tool does not."""
     total = sum(one.claim_bytes for one in exported.services)
-    names = ", ".join(f"{one.name} {format_gib(one.claim_bytes)}" for one in exported.services)
+    names = ", ".join(map(_claim, exported.services))
     added = f" (together {format_gib(total)})" if len(exported.services) > 1 else ""
     up = f"sparkctl up {quote(exported.found_by or exported.name)}"
+    if len(exported.services) == 1 and exported.services[0].nodes > 1:
+        up += f" --hosts {','.join(host.name for host in exported.services[0].hosts) or 'HEAD,HOST'}"
     told = [
         f"{tool} looks at no memory: it starts whatever else runs. What sparkctl admits is {names}{added}.",
         f"`{up}` starts the same only where that fits, and watches until a prompt is answered.",
@@ -48,6 +50,11 @@ def promises(exported: ExportedSet, tool: str) -> tuple[str, ...]:
             "address, with the key of its own."
         )
     return tuple(told)
+
+
+def _claim(service: ExportedService) -> str:
+    on_each = "" if service.nodes == 1 else f" on each of {service.nodes} hosts"
+    return f"{service.name} {format_gib(service.claim_bytes)}{on_each}"
 
 
 def of_proof(service: ExportedService) -> str:

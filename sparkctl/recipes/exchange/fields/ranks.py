@@ -104,8 +104,9 @@ def _shared(draft: Draft, given: Mapping[str, GivenFlag], hosts: int) -> None:
 
 def _refuse_others(draft: Draft, given: Mapping[str, GivenFlag]) -> None:
     """Refuse sizes without a value, and ranks that no recipe can say."""
-    for name in _RANKS & given.keys():
-        one = given[name]
+    for name, one in given.items():
+        if name not in _RANKS:
+            continue
         if missing := unknowns(str(one.raw)):
             told = f"{one.item.text}: {without_value(missing)}; it takes {given_by(missing)}"
             draft.refuse("a value is missing", told, one.item.place)

@@ -12,21 +12,22 @@ import os
 import re
 import stat
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import regular_file
 from sparkctl.base.errors import InputError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import MIB
-from sparkctl.world.host import ModelFile, ModelRecord
+from sparkctl.world.host import INCOMPLETE, ModelFile, ModelRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 UNUSED: Final = ("*.bin", "*.pth", "*.pt", "*.gguf", "*.msgpack", "*.h5", "original/*", "consolidated*")
 """The weights vLLM loads are safetensors; a second copy in another format would double the download."""
-_NOT_READ: Final = frozenset({"", ".md", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".pdf", ".mp4", ".lock"})
-"""Ends of names of files that no server reads: pictures, and texts for people (LICENSE, README.md)."""
+_NOT_READ: Final = frozenset({
+    "", ".md", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".pdf", ".mp4", ".lock", INCOMPLETE,
+})  # fmt: skip
+"""Ends of names of files that no server reads: pictures, texts for people (LICENSE, README.md), what is unfinished."""
 _MAX_ENTRIES: Final = 20_000
 """Of one model's folder; DeepSeek's, the largest known, has 200 files."""
 _NOTE_BYTES: Final = 4096

@@ -16,6 +16,7 @@ from sparkctl.operations.stack.generations import Generations
 from sparkctl.planning.box.generation import APPLIED, GenerationEnd
 from sparkctl.planning.gateway.desk.service import DeskState
 from sparkctl.world.door_ports import AnswerWith
+from sparkctl.world.labels import LABEL_GROUP, LABEL_SERVICE, LABEL_URL
 from tests.support.fake_hosts import FACTS, FakeReach, FakeThere
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeReport
@@ -280,6 +281,20 @@ def test_a_file_of_hosts_that_is_wrong_leaves_this_host_as_it_is(tmp_path: Path)
     assert bench.ask(E4B).forwarded().url == "http://127.0.0.1:8003"
     assert any("other hosts are left as they were known" in line for line in bench.report.warned)
     bench.close()
+
+
+def test_the_head_of_a_group_on_this_host_is_asked_by_its_name_and_a_worker_is_not(bench: Beside) -> None:
+    one = next(iter(bench.spark.engine.there.values()))
+    group = {"rank": 0, "hosts": ["here", "b"], "head": "10.0.0.1", "port": 29501}
+    for name, rank in (("pair", 0), ("other", 1)):
+        told = {**one.labels, LABEL_SERVICE: name, LABEL_GROUP: json.dumps({**group, "rank": rank})}
+        told = {key: value for key, value in told.items() if rank == 0 or key != LABEL_URL}
+        bench.spark.engine.there[name] = one._replace(id=name, name=name, labels=told)
+    bench.until(lambda: bench.states.get("pair@here") == "ready")
+    assert bench.ask("pair").forwarded().url == "http://127.0.0.1:8003"
+    assert "other@here" not in bench.states
+    del bench.spark.engine.there["pair"]
+    bench.until(lambda: "pair@here" not in bench.states)
 
 
 def test_the_key_of_a_server_there_is_sent_to_it_and_shown_nowhere(bench: Beside) -> None:

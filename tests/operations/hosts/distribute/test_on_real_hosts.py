@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -180,3 +181,25 @@ def test_a_connection_that_ends_in_the_middle_is_said_and_what_came_is_kept(copi
     assert [path.name for path in there.iterdir()] == [INCOMPLETE]
     copied.operator.run(*copied.distribute()).expect(0)
     assert contents(there) == contents(folder)
+
+
+def test_a_disk_that_fills_up_in_the_middle_is_said_and_with_room_again_it_goes_on(copied: Copied) -> None:
+    folder, mounted = write_model(copied, 1, LARGE), f"/root/models/{copied.name}"
+    copied.on("b", f"mkdir -p {mounted} && mount -t tmpfs -o size=3g tmpfs {mounted}")
+    try:
+        process = copied.operator.start(*copied.distribute())
+        wait_for(lambda: copied.on("b", f"find {mounted} -name '*.incomplete' -size +1M"))
+        copied.on("b", f"mount -o remount,size={LARGE // 2}m {mounted}")
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 4, said
+        assert f"b: the disk is full: 0 B free at {mounted}" in said
+        copied.on("b", f"mount -o remount,size=3g {mounted}")
+        copied.operator.run(*copied.distribute()).expect(0)
+        there = copied.on("b", f"cd {mounted} && sha256sum *").split()
+        assert there == [word for name, content in sorted(contents(folder).items()) for word in (sum_of(content), name)]
+    finally:
+        copied.on("b", "umount", mounted)
+
+
+def sum_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -8,6 +8,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from sparkctl.base.errors import InputError
@@ -21,8 +23,9 @@ from sparkctl.recipes.hosts.declared import Fabric
 from sparkctl.recipes.hosts.ranks import RankHost, RankPlace, of_rank
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.world.spec import Device, Port
-from tests.support.exporting import declared, read_yaml, service, together
+from tests.support.exporting import as_kubernetes, declared, read_yaml, service, together
 from tests.support.paths import FIXTURES
+from tests.support.thorough import examples
 
 A = ExportedHost("a", "10.0.0.1", "enp1s0f1np1", ("rocep1s0f1", "roceP2p1s0f1"))
 B = ExportedHost("b", "10.0.0.2", "enp1s0f0np0", ("rocep1s0f0",))
@@ -32,8 +35,8 @@ FLAGS = ("--model", "owner/model", "--tensor-parallel-size", "2")
 
 def group(nodes: int = 2, *hosts: ExportedHost, **changes: Any) -> ExportedService:  # noqa: ANN401  (any field)
     """Return a service that so many hosts share."""
-    given = {"command": (*FLAGS[:3], str(nodes)), "nodes": nodes, "hosts": hosts, **changes}
-    return service("big", 8123, **given)
+    own = {"command": (*FLAGS[:3], str(nodes)), "nodes": nodes, "hosts": hosts, **changes}
+    return service("big", 8123, **own)
 
 
 def objects(*services: ExportedService) -> dict[str, Any]:
@@ -126,9 +129,9 @@ def test_a_rank_has_the_flags_and_variables_that_up_would_give_it(rank: int) -> 
     pod = pods(group(2, A, B))[rank]
     (container,) = pod["containers"]
     assert env(pod) == wanted.env
-    given = dict(pairwise(container["args"]))
+    flags = dict(pairwise(container["args"]))
     for name in ("tensor-parallel-size", "nnodes", "master-addr", "master-port"):
-        assert given[f"--{name}"] == str(wanted.args[name])
+        assert flags[f"--{name}"] == str(wanted.args[name])
     assert ("--headless" in container["args"]) == bool(wanted.args.get("headless"))
     assert container["securityContext"]["capabilities"]["add"] == list(wanted.container.capabilities)
     assert pod["volumes"][-1]["emptyDir"]["sizeLimit"] == str(wanted.container.shm_size)
@@ -183,6 +186,20 @@ def test_the_flags_of_the_server_on_its_own_network_go() -> None:
     assert "--api-server-count" not in worker["containers"][0]["args"]
     with pytest.raises(InputError, match="this starts bash"):
         pods(group(entrypoint="bash", command=("-c", "vllm serve m")))
+    with pytest.raises(InputError, match="this starts what its image has"):
+        pods(group(command=()))
+
+
+@settings(max_examples=examples(20))
+@given(st.lists(st.sampled_from(["$(LWS_WORKER_INDEX)", "$$", "--port=2", "a b", "$HOME", ""]), max_size=4))
+def test_words_of_the_operator_are_no_variables_of_kubernetes(texts: list[str]) -> None:
+    kept = [text for text in texts if text != "--port=2"]
+    leader, worker = pods(group(2, A, B, command=(*FLAGS, *texts), env=(("V", "$(X) $$"),)))
+    for pod in (leader, worker):
+        args = pod["containers"][0]["args"]
+        assert as_kubernetes(args[: len(FLAGS) + len(kept)]) == [*FLAGS, *kept]
+        assert args.count("$(LWS_WORKER_INDEX)") == 1
+        assert as_kubernetes([env(pod)["V"]]) == ["$(X) $$"]
 
 
 def test_the_service_reaches_the_leader_and_has_another_name_than_the_controllers_own() -> None:
@@ -211,6 +228,10 @@ def test_the_file_says_what_an_operator_has_to_do() -> None:
         assert told in text
     (file,) = written(together(group()), ExportTarget.KUBERNETES).files
     assert "No fabric is known" in str(file.content)
+    (file,) = written(together(group(2, A, B)), ExportTarget.SPARKRUN).files
+    text = str(file.content).replace("\n# ", " ")
+    assert "`sparkctl up box --hosts a,b` starts the same" in text
+    assert "big 1.0 GiB on each of 2 hosts" in text
 
 
 def test_a_name_is_no_longer_than_the_names_that_are_made_of_it() -> None:

@@ -31,7 +31,9 @@ def programs(folder: Path, **texts: str) -> CopyShell:
 
 
 def test_the_files_of_a_folder_and_of_a_cache_with_what_their_download_noted(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path / "tiny", {**model_files(), "README.md": b"for people"})
+    folder = write_folder(
+        tmp_path / "tiny", {**model_files(), "README.md": b"for people", "x.safetensors.incomplete": b"half"}
+    )
     note = f".cache/huggingface/download/{SHARDS[0]}.metadata"
     write_folder(folder, {note: f"{COMMIT}\n{'a' * 64}\n9999999999\n".encode()})
     found = {file.name: file for file in COPIES.files(folder)}

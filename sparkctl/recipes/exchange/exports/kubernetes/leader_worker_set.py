@@ -31,7 +31,6 @@ _MASTER_PORT: Final = 29501
 _SHM: Final = 1024**3
 """Bytes of /dev/shm of each rank: vLLM's rings take 160 and 24 MiB (VLLM_MQ_MAX_CHUNK_BYTES_MB 16, 10 chunks)."""
 _EVERYWHERE: Final = "0.0.0.0"  # noqa: S104  (a Service reaches the pod at its node's address)
-_SERVED: Final = (("vllm", "serve"), ("serve",))
 _OF_HEAD: Final = ("--api-server-count", "-asc")
 _DIAL: Final = "import socket; socket.create_connection(({address!r}, {port}), 5).close()"
 _DIAL_NAME: Final = 'import os, socket; socket.create_connection((os.environ["LWS_LEADER_ADDRESS"], {port}), 5).close()'
@@ -45,8 +44,9 @@ def of_rank(service: ExportedService) -> ExportedService:
     """
     spec = service.spec
     words = [*([spec.entrypoint] if spec.entrypoint else []), *spec.command]
-    if tuple(words[:2]) != _SERVED[0] and tuple(words[:1]) != _SERVED[1] and not words[0].startswith("-"):
-        message = f"{service.name}: only a server of vLLM has ranks on several hosts, and this starts {words[0]}"
+    first = words[0] if words else "what its image has"
+    if words[:2] != ["vllm", "serve"] and first != "serve" and not first.startswith("-"):
+        message = f"{service.name}: only a server of vLLM has ranks on several hosts, and this starts {first}"
         raise InputError(message, hint="write a template whose command is `vllm serve …`, or the server's flags")
     port = service.url.rpartition(":")[2]
     command = (*_without(spec.command, ("--host", "--port")), "--host", _EVERYWHERE, "--port", port)

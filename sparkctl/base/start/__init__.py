@@ -1,1 +1,0 @@
-"""What keeps the start of a command short: it makes the classes and patterns of all modules that it imports."""
