@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.groups.hosts import GroupHost
     from sparkctl.operations.memory.fitting import AskedSet
     from sparkctl.planning.box.declared import Restarts
+    from sparkctl.planning.groups.members import SeenRank
     from sparkctl.planning.plan import Plan
     from sparkctl.recipes.service import Service
 
@@ -69,6 +70,7 @@ def start_group(
     """
     name = named(hosts, asked)
     group = KeptGroup(name, tuple(host.name for host in hosts), restarts=restarts)
+    _refuse_moved(world, group)
     services = services_of(hosts, asked, port_of(hosts, name), download=download)
     ranks = [hands_of(host, service) for host, service in zip(hosts, services, strict=True)]
     refuse_unreached(hosts, as_ranks(hosts)[0].fabric.address)
@@ -97,9 +99,11 @@ def _begun(
     """Start the ranks, or find those that run; ``work`` says until it is left that this command works on them."""
     name, hosts = ranks[0].service.name, [one.host for one in ranks]
     with all_locked(ranks, work):
+        found = seen.look(hosts, name)
+        _refuse_others(group, found)
         if _as_wanted(ranks, asked):
             return [_there(one) for one in ranks]
-        now = judge([host.name for host in hosts], seen.look(hosts, name))
+        now = judge(group.hosts, found)
     for one in ranks:
         prepare.prepare(one.host.world.ports, one.host.world.report, [one.service], taken=[name])
     refuse_different(hosts, asked, [one.service for one in ranks])  # images that came just now among it
@@ -112,6 +116,35 @@ def _begun(
             _admit(one)
         kept.keep(world, group)
         return _created(world, ranks, asked)
+
+
+def _refuse_moved(world: World, group: KeptGroup) -> None:
+    """Refuse a group that this operator has started on other hosts, where it would be forgotten.
+
+    Raises:
+        InputError: it names them.
+    """
+    before = kept.kept(world).get(group.name)
+    if before is not None and before.hosts != group.hosts:
+        message = f"{group.name} was started on {', '.join(before.hosts)}, and not on {', '.join(group.hosts)}"
+        raise InputError(message, hint=f"sparkctl down {group.name} ends it there; then start it here")
+
+
+def _refuse_others(group: KeptGroup, found: Sequence[SeenRank]) -> None:
+    """Refuse to end what has the group's name and is none of its ranks: of other hosts, or a service of one host.
+
+    Raises:
+        InputError: what it is, and where.
+    """
+    for one in found:
+        if one.state is None or one.hosts == group.hosts:
+            continue
+        if one.hosts:
+            message = f"{one.host} has a rank of {group.name} over other hosts: {', '.join(one.hosts)}"
+            raise InputError(message, hint=f"sparkctl down {group.name} ends all of it; or start this one --as NAME")
+        message = f"{one.host} has {group.name} as a service of one host"
+        hint = f"sparkctl --host {one.host} down {group.name} ends it; or start this one --as NAME"
+        raise InputError(message, hint=hint)
 
 
 def _created(world: World, ranks: Sequence[RankHands], asked: AskedSet) -> list[StartedRank]:

@@ -296,3 +296,20 @@ def test_a_hosts_file_that_cannot_be_used_keeps_no_service_of_this_machine_from_
     done = two.here.run("down", "e4b-nvfp4").expect(0)
     assert "it is not known which services run on several hosts" in done.err
     assert two.here.engine.there == {}
+
+
+def test_what_has_its_name_elsewhere_or_alone_is_not_ended(two: TwoSparks) -> None:
+    two.up()
+    with pytest.raises(InputError, match="pair was started on a, b, and not on b, a"):
+        two.up("b", "a")
+    two.here.files = FakeFiles()
+    with pytest.raises(InputError, match="b has a rank of pair over other hosts: a, b"):
+        two.up("b", "a")
+    assert two.containers == {"a": "running", "b": "running"}
+    head = two.a.engine.container("pair")
+    assert head is not None
+    alone = {name: value for name, value in head.labels.items() if name != labels.LABEL_GROUP}
+    two.a.engine.there[head.id] = head._replace(labels=alone)
+    with pytest.raises(InputError, match="a has pair as a service of one host"):
+        two.up()
+    assert two.containers == {"a": "running", "b": "running"}

@@ -35,6 +35,8 @@ def step(*ranks: SeenRank, past: GroupPast = NEW, now: float = 100.0, **more: bo
         ((STOPPED, DEAD), GroupAction.START, "the workers first"),
         ((STOPPED, SeenRank("b")), GroupAction.END, "a container of it was removed"),
         ((SeenRank("a"), SeenRank("b")), GroupAction.NOTHING, "nothing of it is there"),
+        ((HEAD._replace(hosts=("a", "c")), SeenRank("b")), GroupAction.NOTHING, "was not started from here"),
+        ((HEAD._replace(rank=None, hosts=()), DEAD), GroupAction.NOTHING, "was not started from here"),
     ],
 )
 def test_each_state_has_one_next_step(ranks: tuple[SeenRank, ...], action: GroupAction, said: str) -> None:
