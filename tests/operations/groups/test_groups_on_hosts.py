@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.command_line import free_port, wait_for
 from tests.support.real_hosts import folder_of_hosts, operator_of
-from tests.support.thorough import part
+from tests.support.thorough import only_thorough, part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,4 +133,22 @@ def test_a_killed_up_leaves_nothing_after_the_next_command(operator: Operator, p
     up.kill()
     up.wait(20)
     operator.run("down", pair).expect(0)
+    assert states(operator, pair) == {}
+
+
+@only_thorough
+def test_a_port_that_is_dropped_is_told_a_minute_after_both_wait(operator: Operator, pair: str) -> None:
+    write(operator, pair, free_port(), "load_s=0.3")
+    process = (folder_of_hosts() / "spark-a/pid").read_text().strip()
+    rule = ("INPUT", "-p", "tcp", "--dport", "29501:29600", "-j", "DROP")
+    inside = ("nsenter", f"--net=/proc/{process}/ns/net", "iptables")
+    subprocess.run([*inside, "-I", *rule], check=True)
+    try:
+        began = time.monotonic()
+        failed = operator.run("up", pair, *HOSTS).expect(5)
+        assert 60 <= time.monotonic() - began < 110
+    finally:
+        subprocess.run([*inside, "-D", *rule], check=True)
+    assert "its ranks wait for each other and do not meet at 10.214.0.1:29501" in failed.err
+    assert "sparkctl hosts check a b" in failed.err
     assert states(operator, pair) == {}

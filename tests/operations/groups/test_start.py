@@ -216,7 +216,7 @@ def test_half_a_group_is_shown_as_such_with_the_next_step(two: TwoSparks) -> Non
     del two.reach.there["spark-b"]
     (line,) = doubts(two.world, everywhere(two.world, reach=two.reach))
     assert "not all is known: rank 0 on a runs; b is not reached" in line
-    assert [group.name for group in elsewhere(two.world)] == ["pair"]
+    assert elsewhere(two.world) == ["pair runs on a, b as one: sparkctl ps --all-hosts shows it"]
 
 
 def test_hosts_with_other_images_are_refused_with_what_differs_h9(two: TwoSparks) -> None:
@@ -274,3 +274,25 @@ def test_a_head_that_answers_wrongly_is_said_once_with_its_rank_h13(two: TwoSpar
     first = caught.value.message.split("\n", 1)[0]
     assert first == "pair is not ready: the server on this port serves another, not pair (loading weights)"
     assert "the log that says so is that of rank 0 on a" in caught.value.message
+
+
+def test_this_machine_may_be_one_of_the_hosts(two: TwoSparks, tmp_path: Path) -> None:
+    hosts = (tmp_path / "hosts.yaml").read_text().replace("ssh: spark-a", "ssh: local")
+    (tmp_path / "hosts.yaml").write_text(hosts)
+    two.here = two.a
+    two.up()
+    assert two.containers == {"a": "running", "b": "running"}
+    found = by_name.parted(two.world, ["pair"], reach=two.reach).groups["pair"]
+    assert by_name.look(two.world, found, reach=two.reach).words == "rank 0 on a runs; rank 1 on b runs"
+    by_name.down(two.world, found, reach=two.reach)
+    assert two.containers == {}
+
+
+def test_a_hosts_file_that_cannot_be_used_keeps_no_service_of_this_machine_from_ending(
+    two: TwoSparks, tmp_path: Path
+) -> None:
+    (tmp_path / "hosts.yaml").write_text("hosts: 3\n")
+    two.here.run("up", "e4b-nvfp4").expect(0)
+    done = two.here.run("down", "e4b-nvfp4").expect(0)
+    assert "it is not known which services run on several hosts" in done.err
+    assert two.here.engine.there == {}

@@ -13,7 +13,7 @@ from sparkctl.cli.hosts.brought import show
 from sparkctl.cli.output import Output
 from sparkctl.operations.doctor import Status
 from sparkctl.operations.hosts import held
-from sparkctl.operations.hosts.distribute.distribute import Brought
+from sparkctl.operations.hosts.distribute.one_host import Brought
 from sparkctl.operations.hosts.doctor import check
 from sparkctl.operations.hosts.judged import of_holds
 from sparkctl.operations.hosts.reached import world_there

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from sparkctl.operations.hosts.distribute.distribute import Brought
+    from sparkctl.operations.hosts.distribute.one_host import Brought
 
 HERE = "through this machine"
 HUB = ".cache/huggingface/hub"

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.base.errors import EngineError
+from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
+from sparkctl.operations.spark import Spark
 from sparkctl.operations.stack.one_at_a_time import APPLYING
 from sparkctl.planning.box.generation import APPLIED, FAILED, PENDING, GenerationEnd
 from tests.support.fake_engine import dies
 from tests.support.fake_world import IMAGE
+from tests.support.fakes import FakeReport
 from tests.support.fleet import Fleet
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def test_each_host_gets_its_part_and_a_generation_of_it(fleet: Fleet) -> None:
     done = fleet.run("apply", "fleet").expect(0)
     assert fleet.where() == {"sa": "one", "sb": "two", "sd": "one"}
     assert "two: sb: ready at http://127.0.0.1:9002" in done.err
-    assert "not started by an apply: sc (start: on-demand)" in done.err
+    assert "two: not started by an apply: sc (start: on-demand)" in done.err
     assert "fleet is applied: one: generation 1, two: generation 1" in done.err
     parts = {host: [one.name for one in fleet.generations(host).all()[0].services] for host in fleet.names}
     assert parts == {"one": ["sa", "sd"], "two": ["sb", "sc"]}
@@ -323,3 +325,19 @@ def test_an_apply_that_is_interrupted_keeps_what_was_changed_and_is_finished_by_
     fleet.hosts["two"].engine.on_start.clear()
     fleet.run("apply", "fleet").expect(0)
     assert fleet.where() == {"sa": "one", "sb": "two"}
+
+
+def test_a_program_plans_compares_and_applies_as_the_commands_do(fleet: Fleet) -> None:
+    spark = Spark(fleet.mine.world(FakeReport()))
+    fleet.stack("a host: one; b host: two")
+    assert spark.plan_on_hosts("fleet").placement.where == {"sa": ("one",), "sb": ("two",)}
+    assert not spark.diff_on_hosts("fleet").same
+    done = spark.apply_on_hosts("fleet")
+    assert ({host: one.number for host, one in done.generations.items()}, done.already) == ({"one": 1, "two": 1}, False)
+    assert spark.diff_on_hosts("fleet").same
+    assert spark.apply_on_hosts("fleet").already
+    with pytest.raises(InputError, match="pair is no stack that lists its hosts"):
+        spark.plan_on_hosts("pair")
+    fleet.down("two")
+    with pytest.raises(EngineError, match="two does not answer: sb is left there as it is"):
+        spark.apply_on_hosts("fleet")
