@@ -152,6 +152,8 @@ def _stays(service: PlacedService, rooms: Mapping[str, HostRoom]) -> bool:
 
 
 def _may_use(service: PlacedService, rooms: Mapping[str, HostRoom]) -> bool:
+    if len(service.hosts) == len(service.ranks) and service.at != service.hosts:
+        return False  # each of its ranks is pinned, to another host than where it runs
     return not any(_barred(service, rooms[name]) for name in service.at)
 
 

@@ -367,3 +367,10 @@ def test_a_group_that_is_pinned_has_its_ranks_in_that_order() -> None:
     assert place([PlacedService(ranks, counts=False)], hosts).where == {"x": ("a", "b")}
     alone = place([PlacedService(ranks, counts=False)], [host("a", fabric="f"), host("b", fabric="g")])
     assert told(alone) == "x: no host may take it: no fabric has as many hosts"
+
+
+def test_a_group_that_runs_in_another_order_than_it_is_pinned_to_is_dealt_out_anew() -> None:
+    hosts = [host("a", running("x", 60), fabric="f"), host("b", running("x", 40), fabric="f")]
+    pinned = PlacedService((need("x", 60), need("x", 40)), at=("a", "b"), hosts=("b", "a"))
+    assert place([pinned], hosts).where == {"x": ("b", "a")}
+    assert place([pinned._replace(hosts=("a", "b"))], hosts).where == {"x": ("a", "b")}

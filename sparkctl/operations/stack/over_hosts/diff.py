@@ -89,6 +89,10 @@ def _of_the_whole(found: PlacedStack) -> list[str]:
     for name in found.wanted:
         if name in found.groups and found.action(name) is PlacedAction.STARTS:
             lines.append(f"{name}: does not run on {', '.join(found.placement.where[name])}")
+        if name in found.groups and found.action(name) is PlacedAction.RUNS:
+            at, where = found.at[name], found.placement.where[name]
+            if tuple(at) != where:
+                lines.append(f"{name}: its ranks are on {', '.join(at)}, in this order, and not on {', '.join(where)}")
         if found.action(name) is PlacedAction.MOVES:
             old = ", ".join(one.name for one in found.hosts if name in one.leaves)
             lines.append(f"{name}: moves from {old} to {', '.join(found.placement.where[name])}")

@@ -70,8 +70,8 @@ class StackGroups:
                 ``start_group``.
         """
         hosts, before = self._of(name), self._ids(name)
-        if self._found.action(name) is PlacedAction.MOVES:
-            old = [self._hosts[host] for host in self._found.at[name] if host in self._hosts]
+        old = [self._hosts[host] for host in self._before(name) if host in self._hosts]
+        if old:
             ended(self._world, old, name, grace_s=STOP_GRACE_S)
         bounds = declared(self._found.stack)[name].restarts
         start_group(self._world, hosts, self._asked(name), restarts=bounds)
@@ -94,6 +94,16 @@ class StackGroups:
             hosts = [self._hosts[host] for host in one.hosts if host in self._hosts]
             if name in self._undeclared and len(hosts) == len(one.hosts) and not any(self._there(hosts, name)):
                 kept.forget(self._world, name)
+
+    def _before(self, name: str) -> tuple[str, ...]:
+        """Return the hosts of a group that ends before it starts where it has its place now.
+
+        They are those on which it runs, and those on which a command that was killed had begun to end it.
+        """
+        if self._found.action(name) is PlacedAction.MOVES:
+            return tuple(self._found.at[name])
+        one = kept.kept(self._world).get(name)
+        return () if one is None or one.hosts == tuple(self._found.placement.where[name]) else one.hosts
 
     @property
     def _undeclared(self) -> set[str]:

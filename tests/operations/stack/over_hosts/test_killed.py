@@ -14,6 +14,7 @@ import pytest
 
 from sparkctl.base.errors import EngineError
 from sparkctl.base.units import GIB
+from tests.operations.stack.over_hosts.test_groups import PAIR, ranks
 from tests.support.fake_engine import FakeEngine
 from tests.support.fakes import FakeStore
 from tests.support.fleet import FilledHost, Fleet
@@ -195,6 +196,40 @@ def test_after_a_kill_at_any_moment_of_a_rollback_the_same_one_finishes_on_both_
         assert one.killed(last, BACK) == last
         one.fleet.run(*BACK).expect(0)
         assert one.fleet.where() == wanted, f"killed after {last} of {count} changes"
+
+
+@pytest.mark.parametrize("hosts", ["one, three", "two, one"])
+def test_after_a_kill_at_any_moment_in_which_a_group_moves_the_next_apply_finishes_h17(
+    hosts: str, tmp_path: Path
+) -> None:
+    ready = of_groups(tmp_path)
+    ready.fleet.stack("a host: [one, two]; b host: three")
+    ready.fleet.run(*APPLY).expect(0)
+    ready.fleet.stack(f"a host: [{hosts}]; b host: three")
+    assert "sa" in deepcopy(ready).fleet.run("diff", "fleet").expect(9).out, "diff says it"
+    count = deepcopy(ready).killed(0)
+    for last in moments(count):
+        one = deepcopy(ready)
+        assert one.killed(last) == last
+        one.fleet.run(*APPLY).expect(0)
+        assert ranks(one.fleet) == {host: rank for rank, host in enumerate(hosts.split(", "))}, f"killed after {last}"
+        one.fleet.run("diff", "fleet").expect(0)
+
+
+def of_groups(folder: Path) -> Killable:
+    """Return a fleet of three hosts on a fabric, whose recipe ra is for two of them."""
+    fleet, kills = Fleet(folder, ("one", "two", "three")), Kills()
+    lines = [
+        f"  {name}: {{ssh: spark-{name}, fabric: {{address: 10.0.0.{place}, interface: enp1s0f1np1}}}}\n"
+        for place, name in enumerate(fleet.names, 1)
+    ]
+    (folder / "hosts.yaml").write_text(f"hosts:\n{''.join(lines)}")
+    fleet.recipe("a", 9001, PAIR)
+    for name, spark in fleet.hosts.items():
+        spark.engine = KillableEngine(images=spark.engine.images, kills=kills)
+        spark.store = KillableStore(kills=kills)
+        fleet.wire(name)
+    return Killable(fleet, kills)
 
 
 def moments(count: int) -> range:
