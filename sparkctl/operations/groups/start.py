@@ -11,11 +11,11 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, SparkctlError
+from sparkctl.base.errors import DoesNotFitError, EngineError, InputError
 from sparkctl.operations.changes import controller
 from sparkctl.operations.groups import kept, seen
 from sparkctl.operations.groups.hands import all_locked, hands_of
-from sparkctl.operations.groups.hosts import refuse_unreached
+from sparkctl.operations.groups.hosts import refuse_unreached, said_of
 from sparkctl.operations.groups.kept import KeptGroup
 from sparkctl.operations.groups.ranks import as_ranks, named, port_of, services_of
 from sparkctl.operations.groups.same import refuse_different
@@ -105,7 +105,8 @@ def _begun(
             return [_there(one) for one in ranks]
         now = judge(group.hosts, found)
     for one in ranks:
-        prepare.prepare(one.host.world.ports, one.host.world.report, [one.service], taken=[name])
+        with said_of(one.host.name):
+            prepare.prepare(one.host.world.ports, one.host.world.report, [one.service], taken=[name])
     refuse_different(hosts, asked, [one.service for one in ranks])  # images that came just now among it
     if now.kind is not GroupKind.GONE:
         whole = now.kind is GroupKind.WHOLE
@@ -150,19 +151,15 @@ def _refuse_others(group: KeptGroup, found: Sequence[SeenRank]) -> None:
 def _created(world: World, ranks: Sequence[RankHands], asked: AskedSet) -> list[StartedRank]:
     """Create and start the containers, the head's last; whoever asks holds the locks of all hosts."""
     begun: dict[int, StartedRank] = {}
-    order = [*range(1, len(ranks)), 0]
     try:
-        for place in order:
+        for place in (*range(1, len(ranks)), 0):
             host, service, _, starter, aside = ranks[place]
-            now = starter.begin(service, aside, keep=asked.keep, trial=False)
+            with said_of(host.name):
+                now = starter.begin(service, aside, keep=asked.keep, trial=False)
             begun[place] = StartedRank(host, service, starter, now.container, now)
-    except BaseException as error:
+    except BaseException:
         for one in begun.values():
             _removed(world, one)
-        if isinstance(error, SparkctlError):
-            on = ranks[order[len(begun)]].host.name
-            error.message = f"{on}: {error.message}"
-            error.args = (error.message,)
         raise
     return [begun[place] for place in range(len(ranks))]
 

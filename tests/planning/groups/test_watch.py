@@ -96,7 +96,7 @@ rank = st.builds(
 
 
 @given(rank, rank, st.booleans(), st.booleans())
-def test_a_group_is_never_started_while_a_rank_of_it_may_run(
+def test_a_group_is_never_started_while_a_rank_of_it_may_run_h15(
     one: SeenRank, other: SeenRank, worked_on: bool, ready: bool
 ) -> None:
     ranks = (one._replace(host="a"), other._replace(host="b"))
