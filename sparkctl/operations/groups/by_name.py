@@ -39,6 +39,8 @@ def up(world: World, hosts: Sequence[str], asked: AskedSet, *, download: bool = 
         InputError, DoesNotFitError, EngineError, NotReadyError, ModError, CheckError, WaitInterruptedError: as for
             ``start_group``.
     """
+    if world.on:
+        raise InputError(f"a group is started from this machine, and not from {world.on}", hint="leave out --host")
     with connected(world, hosts) as found:
         return start_group(world, found, asked, download=download)
 
@@ -98,7 +100,12 @@ def parted(world: World, names: Sequence[str]) -> Parted:
 
 
 def _has_hosts(world: World) -> bool:
-    """Return whether there are hosts; a file that cannot be used is warned of: services of this machine need none."""
+    """Return whether there are hosts; a file that cannot be used is warned of: services of this machine need none.
+
+    Of another host (--host) there are none: what is done there is done to its own containers.
+    """
+    if world.on:
+        return False
     try:
         return bool(listed(world).hosts)
     except InputError as error:

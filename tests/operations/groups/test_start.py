@@ -14,6 +14,8 @@ from sparkctl.operations.groups.kept import KeptGroup, kept
 from sparkctl.operations.groups.logs import logs_of
 from sparkctl.operations.groups.shown import doubts, elsewhere, rank_words
 from sparkctl.operations.hosts.services import everywhere
+from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.services import running
 from sparkctl.operations.spark import Spark
 from sparkctl.world import labels
 from sparkctl.world.labels import ServiceLabels
@@ -341,3 +343,15 @@ def test_a_program_starts_and_ends_a_group_as_the_commands_do(two: TwoSparks) ->
     assert two.containers == {}
     with pytest.raises(InputError, match="pair is no service over several hosts"):
         spark.down_on_hosts("pair")
+
+
+def test_one_rank_is_ended_on_its_host_and_never_restarted_alone(two: TwoSparks) -> None:
+    two.up()
+    with connected(two.world, ("b",)) as (there,):
+        with pytest.raises(InputError, match="pair is rank 1 of a group over a, b: alone it would hang"):
+            running.restart(there.world, "pair")
+        assert by_name.parted(there.world, ["pair"]).groups == {}
+        with pytest.raises(InputError, match="a group is started from this machine, and not from b"):
+            by_name.up(there.world, ("a", "b"), AskedSet(("pair",)))
+        assert running.down(there.world, ["pair"]).removed == ("pair",)
+    assert two.containers == {"a": "running"}
