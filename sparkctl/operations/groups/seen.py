@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sparkctl.base.errors import EngineError, SparkctlError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.operations import deployed
+from sparkctl.operations.groups.hosts import said_of
 from sparkctl.operations.hosts.everywhere import AT_ONCE
 from sparkctl.planning.groups.members import SeenRank
 from sparkctl.vllm import failures
@@ -87,9 +88,10 @@ def stop(hosts: Sequence[GroupHost], name: str, *, grace_s: float) -> None:
     """
 
     def one(host: GroupHost) -> bool:
-        container = deployed.find(host.world.engine, name)
-        if container is not None and container.state == "running":
-            host.world.engine.stop(container.id, grace_s=grace_s)
+        with said_of(host.name):
+            container = deployed.find(host.world.engine, name)
+            if container is not None and container.state == "running":
+                host.world.engine.stop(container.id, grace_s=grace_s)
         return True
 
     for found in _at_once(hosts, one).values():

@@ -74,8 +74,11 @@ class GroupStep(NamedTuple):
 def decide(seen: GroupSeen, past: GroupPast, bounds: Restarts, now: float) -> GroupStep:
     """Return what becomes of a group after a look."""
     group = judge(seen.hosts, seen.ranks)
-    if seen.worked_on or seen.held:
-        return GroupStep(GroupAction.NOTHING, seen.held or "a command works on it", replace(past, whole_since=None))
+    others = any(one.state is not None and one.hosts != seen.hosts for one in seen.ranks)
+    if seen.worked_on or seen.held or others:
+        taken = f"what has its name was not started from here, and is left alone: {group.words}" if others else ""
+        words = seen.held or taken or "a command works on it"
+        return GroupStep(GroupAction.NOTHING, words, replace(past, whole_since=None))
     if group.kind is GroupKind.WHOLE:
         return GroupStep(GroupAction.NOTHING, "whole", _whole(past, now))
     past = replace(past, whole_since=None)

@@ -94,7 +94,7 @@ def test_a_group_is_started_seen_and_ended_as_one(operator: Operator, pair: str)
     assert states(operator, pair) == {}
 
 
-def test_a_worker_that_dies_while_it_loads_ends_all_and_is_named(operator: Operator, pair: str) -> None:
+def test_a_worker_that_dies_while_it_loads_ends_all_and_is_named_h12(operator: Operator, pair: str) -> None:
     write(operator, pair, free_port(), "load_s=2,die_in=loading,on_rank=1")
     failed = operator.run("up", pair, *HOSTS).expect(5)
     assert "rank 1 on b: exited with code 1" in failed.err
@@ -103,7 +103,7 @@ def test_a_worker_that_dies_while_it_loads_ends_all_and_is_named(operator: Opera
 
 
 @pytest.mark.parametrize(("killed", "other", "rank"), part([("spark-b", "a", 1), ("spark-a", "b", 0)], 0))
-def test_a_killed_rank_ends_all_within_ten_seconds_and_they_start_again_as_one(
+def test_a_killed_rank_ends_all_within_ten_seconds_and_they_start_again_as_one_h14(
     operator: Operator, pair: str, killed: str, other: str, rank: int
 ) -> None:
     operator.run("up", pair, *HOSTS).expect(0)

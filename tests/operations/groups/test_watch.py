@@ -47,7 +47,7 @@ def dies(two: TwoSparks, host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["a", "b"])
-def test_a_rank_that_ends_ends_all_and_they_start_again_as_one(
+def test_a_rank_that_ends_ends_all_and_they_start_again_as_one_h14(
     two: TwoSparks, watch: Callable[[float], GroupWatch], host: str
 ) -> None:
     watch(LOOK_S)
@@ -62,7 +62,7 @@ def test_a_rank_that_ends_ends_all_and_they_start_again_as_one(
     assert two.a.engine.calls == ["start pair"]
 
 
-def test_a_host_that_is_away_is_no_rank_that_ended(two: TwoSparks, watch: Callable[[float], GroupWatch]) -> None:
+def test_a_host_that_is_away_is_no_rank_that_ended_h15(two: TwoSparks, watch: Callable[[float], GroupWatch]) -> None:
     away = two.reach.there.pop("spark-b")
     found = watch(60.0)
     assert two.containers == {"a": "running", "b": "running"}
