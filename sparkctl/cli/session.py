@@ -9,8 +9,11 @@ from sparkctl.cli.output import Output
 from sparkctl.operations.context import World, real_world
 
 if TYPE_CHECKING:
-    from sparkctl.operations.hosts import reached
+    from collections.abc import Iterable
+
+    from sparkctl.operations.hosts import listed, reached
 else:
+    listed = LazyModule("sparkctl.operations.hosts.listed")
     reached = LazyModule("sparkctl.operations.hosts.reached")
 
 
@@ -33,6 +36,16 @@ def begun(*, engine: str | None, folder: str | None, profile: str | None, verbos
     out.boundary = world.boundary
     out.simulated = world.simulated
     return Session(world, out)
+
+
+def over_hosts(session: Session, hosts: Iterable[str] | None = None) -> None:
+    """Let what is printed be said of hosts, all that are declared where none are named.
+
+    It is simulated where this machine is one of them, and its engine is.
+    """
+    names = listed.hosts(session.world).hosts if hosts is None else hosts
+    here = any(listed.is_here(session.world, name) for name in names)
+    session.out.simulated = session.world.simulated and here
 
 
 def on_host(session: Session, name: str) -> Session:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.base.lazy import LazyModule
+from sparkctl.operations.api.hosts import HostMethods
 from sparkctl.operations.api.recipes import RecipeMethods
 from sparkctl.operations.api.stacks import StackMethods
 from sparkctl.operations.context import real_world
@@ -102,7 +103,7 @@ def connect(
     return Spark(world)
 
 
-class Spark(StackMethods, RecipeMethods):
+class Spark(StackMethods, HostMethods, RecipeMethods):
     """A Spark, and the services on it; ``connect`` makes one.
 
     Services are named as on the command line: a recipe, a stack, a stack's service, or a recipe's file. Every error

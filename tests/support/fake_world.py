@@ -104,6 +104,7 @@ class FakeSpark:
     supervisor: FakeSupervisor = field(default_factory=FakeSupervisor)
     manager: FakeManager = field(default_factory=FakeManager)
     run_folder: Path | None = None
+    simulated: bool = False
     reach: Reach | None = None
     kept_of: Callable[[Path], FakeStore] | None = None
     """What this operator keeps of other hosts, by its folder."""
@@ -113,7 +114,7 @@ class FakeSpark:
         out, err = io.StringIO(), io.StringIO() if typed is None else Terminal()
         output = Output(out, err, io.StringIO() if typed is None else Terminal(typed))
         world = self.world(output)
-        output.boundary = world.boundary
+        output.boundary, output.simulated = world.boundary, world.simulated
         return Done(run(list(arguments), Session(world, output)), out.getvalue(), err.getvalue())
 
     @property
@@ -137,6 +138,7 @@ class FakeSpark:
             environ=self.environ,
             report=report,
             profile=self.profile,
+            simulated=self.simulated,
             doors=Doors(
                 host=lambda: self.host,
                 store=lambda: self.store,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import EngineError
 from sparkctl.base.units import format_gib
 from sparkctl.cli.memory import fits_json
+from sparkctl.cli.session import over_hosts
 from sparkctl.operations.hosts.fits import fits_everywhere
 from sparkctl.operations.memory.fits import FitKind
 
@@ -26,6 +27,7 @@ def fit_on_hosts(session: Session, *, as_json: bool) -> None:
     Raises:
         EngineError: of a host it is not known; the others were shown.
     """
+    over_hosts(session)
     answers = fits_everywhere(session.world)
     if as_json:
         session.out.json([_row(one) for one in answers])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import format_gib
 from sparkctl.cli.hosts import placed_json
+from sparkctl.cli.session import over_hosts
 from sparkctl.operations.stack.over_hosts import plan
 from sparkctl.operations.stack.over_hosts.placing import PlacedAction
 
@@ -45,6 +46,7 @@ def planned(
     if others:
         message = f"over several hosts there is no {', '.join(others)}"
         raise InputError(message, hint="a stack says it all: set, names, hosts")
+    over_hosts(session, stack.stack.hosts)
     found = plan.plan_over_hosts(session.world, stack)
     if as_json:
         session.out.json(placed_json.row(found))

@@ -8,6 +8,7 @@ from sparkctl.base.lazy import LazyModule
 from sparkctl.cli.hosts import placed_json
 from sparkctl.cli.hosts.placed import show
 from sparkctl.cli.memory import fitting
+from sparkctl.cli.session import over_hosts
 from sparkctl.cli.stack.applying import row, tell, tell_dry
 from sparkctl.operations.stack.over_hosts import plan
 from sparkctl.operations.stack.over_hosts.apply import carried_out, prepared, refuse_unseen
@@ -30,6 +31,7 @@ def apply_on_hosts(session: Session, stack: LoadedStack, options: ApplyOptions, 
         SparkctlError: as for ``carried_out``; or a host did not answer, and the others are as declared.
     """
     out = session.out
+    over_hosts(session, stack.stack.hosts)
     try:
         with out.reporting(as_json=as_json and not options.dry_run), prepared(session.world, stack, options) as ready:
             if not as_json:
@@ -54,11 +56,12 @@ def apply_on_hosts(session: Session, stack: LoadedStack, options: ApplyOptions, 
 def _tell(out: Output, ready: PreparedHosts, options: ApplyOptions) -> None:
     """Print for each host what differs, and what is done about it."""
     for part in ready.parts:
-        out.result()
-        out.result(f"{part.name}:")
-        tell(out, part.ready)
+        if not part.ready.diff.same or part.ready.plan.acts:
+            out.result()
+            out.result(f"{part.name}:")
+        tell(out, part.ready, f"{part.name}: ")
         if options.dry_run:
-            tell_dry(out, part.ready)
+            tell_dry(out, part.ready, f"{part.name}: ")
             if not part.ready.plan.fits:
                 raise effect.StackRefusedError(part.ready.plan)
 

@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from sparkctl.planning.box.apply.drift import ServiceDiff
 
 
-def tell(out: Output, ready: Prepared) -> None:
-    """Print what differs, and what is done about it, in its order."""
+def tell(out: Output, ready: Prepared, of: str = "") -> None:
+    """Print what differs, and what is done about it, in its order; ``of`` names the host, where there are several."""
     for line in shown.lines(ready.diff):
         out.result(line)
-    out.say(shown.summary(ready.diff))
+    out.say(of + shown.summary(ready.diff))
     for line in _steps(ready):
         out.result(line)
     unstarted = [f"{one.name} (start: {one.start})" for one in ready.diff.services if _waits(one)]
     if unstarted:
-        out.say(f"not started by an apply: {', '.join(unstarted)}")
+        out.say(f"{of}not started by an apply: {', '.join(unstarted)}")
     if ready.plan.stuck:
         out.warn(ready.plan.stuck)
     if ready.left:
-        out.say(f"left as they are, and declared no more (--prune removes them): {', '.join(ready.left)}")
+        out.say(f"{of}left as they are, and declared no more (--prune removes them): {', '.join(ready.left)}")
 
 
 def _waits(one: ServiceDiff) -> bool:
@@ -39,13 +39,13 @@ def _waits(one: ServiceDiff) -> bool:
     return DiffKind.ADDED in one.kinds and not one.state and one.start != StartMode.ALWAYS
 
 
-def tell_dry(out: Output, ready: Prepared) -> None:
+def tell_dry(out: Output, ready: Prepared, of: str = "") -> None:
     """Print what an apply would meet, and that this was none."""
     for image in ready.fetched:
-        out.say(f"{image} is not here: it would be fetched")
+        out.say(f"{of}{image} is not here: it would be fetched")
     for line in fitting.memories(ready.plan.plan):
-        out.say(line)
-    out.say("nothing was done: this was a dry run")
+        out.say(of + line)
+    out.say(f"{of}nothing was done: this was a dry run")
 
 
 def _steps(ready: Prepared) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.cli.session import over_hosts
 from sparkctl.cli.stack import diff_lines as shown
 from sparkctl.operations.stack.over_hosts.diff import diff_over_hosts
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 def differs_on_hosts(session: Session, stack: LoadedStack, *, mods: bool, as_json: bool) -> bool:
     """Show how a stack differs on each of its hosts, and return whether it does."""
+    over_hosts(session, stack.stack.hosts)
     found = diff_over_hosts(session.world, stack, mods=mods)
     if as_json:
         hosts = {host: shown.row(one) for host, one in found.hosts.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sparkctl.cli.session import over_hosts
 from sparkctl.cli.stack import generation_json
 from sparkctl.operations.stack.compared import REMOVED
 from sparkctl.operations.stack.over_hosts.rollback import histories
@@ -19,6 +20,7 @@ COLUMNS: Final = ("generation", "when (UTC)", "who", "stack", "outcome", "change
 
 def list_of_all_hosts(session: Session, *, as_json: bool) -> None:
     """Show what was applied to each declared host; none of them is asked."""
+    over_hosts(session)
     found = histories(session.world)
     if as_json:
         session.out.json([{"host": host, **generation_json.row(one)} for host, of in found.items() for one in of])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sparkctl.cli.session import over_hosts
 from sparkctl.cli.stack import generation_json, generation_lines
 from sparkctl.operations.stack.over_hosts.rollback import carried_out, prepared
 
@@ -26,6 +27,7 @@ def back_on_hosts(session: Session, number: int | None, *, prune: bool, dry_run:
     out = session.out
     if number is not None:
         raise click.UsageError("each host has numbers of its own: without N, what was applied before the last time")
+    over_hosts(session)
     with (
         out.reporting(as_json=as_json and not dry_run),
         prepared(session.world, prune=prune, pull=not dry_run) as ready,

@@ -67,6 +67,16 @@ def place(world: World) -> Path:
     return found or world.catalog.roots[0].path / FILE
 
 
+def is_here(world: World, name: str) -> bool:
+    """Return whether a host of this name is the machine that sparkctl runs on; one that is not declared is not.
+
+    Raises:
+        ProblemsError: the file of hosts is not as it has to be.
+    """
+    found = hosts(world).hosts.get(name)
+    return name == HERE if found is None else found.here
+
+
 def undeclared(world: World, stack: LoadedStack) -> list[Problem]:
     """Return the hosts that a stack lists and this operator has not declared, each at its line.
 

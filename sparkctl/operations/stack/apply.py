@@ -43,7 +43,7 @@ class ApplyOptions:
 
     ``locked`` refuses a stack that differs from its lock. Of a stack over several hosts ``goes`` are services that run
     on another one from now on and are removed here in any case, ``elsewhere`` all that are not this host's alone, and
-    ``whole`` is the digest that all its hosts keep.
+    ``whole`` is the digest that all its hosts keep, and ``at`` the time by the operator's own clock (epoch seconds).
     """
 
     prune: bool = False
@@ -52,6 +52,7 @@ class ApplyOptions:
     goes: tuple[str, ...] = ()
     whole: str = ""
     elsewhere: tuple[str, ...] = ()
+    at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def prepared(world: World, stack: str, options: ApplyOptions) -> Prepared:
     if options.locked:
         locked.require(world, stack, found.services, options.elsewhere)
     generation = kept(world, found, 0, world.ports.clock.epoch(), who(world), applied)
-    generation = replace(generation, whole=options.whole)
+    generation = _of_the_whole(generation, options)
     refuse_others(world, generation, applied)
     others = {*options.goes, *options.elsewhere}
     gone = [name for name in declared_no_more(world, generation, applied) if name not in others]
@@ -129,7 +130,7 @@ def _unchanged(world: World, stack: str, options: ApplyOptions, applied: KeptGen
     generation = kept(
         world, ResolvedStack(loaded, services, declared(loaded)), 0, world.ports.clock.epoch(), who(world), applied
     )
-    generation = replace(generation, whole=options.whole)
+    generation = _of_the_whole(generation, options)
     told = differing.against(world, generation, applied)
     names = {one.name for one in generation.services}
     ready = Prepared(Effect(services, generation), told, _NOTHING)
@@ -140,6 +141,11 @@ def _unchanged(world: World, stack: str, options: ApplyOptions, applied: KeptGen
     for warning in dict.fromkeys(map(str, loader.warnings)):
         world.report.warn(warning)
     return replace(ready, left=tuple(gone))
+
+
+def _of_the_whole(generation: KeptGeneration, options: ApplyOptions) -> KeptGeneration:
+    """Return a generation as a part of what several hosts keep: clocks of hosts may differ by hours."""
+    return replace(generation, whole=options.whole, at=generation.at if options.at is None else options.at)
 
 
 def _all_ready(world: World, names: Collection[str]) -> bool:

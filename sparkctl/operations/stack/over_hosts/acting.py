@@ -41,7 +41,8 @@ def named(host: str) -> Iterator[None]:
     try:
         yield
     except SparkctlError as error:
-        error.message = f"{host}: {error.message}"
+        if not error.message.startswith((f"{host}:", f"{host} ")):
+            error.message = f"{host}: {error.message}"
         raise
 
 

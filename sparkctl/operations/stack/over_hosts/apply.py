@@ -106,7 +106,7 @@ def _part(world: World, found: PlacedStack, one: PlacedHost, options: ApplyOptio
     goes = tuple(name for name in one.leaves if name not in found.groups)
     mine = alone_on(found, one)
     elsewhere = tuple(name for name in found.wanted if name not in mine)
-    own = replace(options, goes=goes, whole=found.whole, elsewhere=elsewhere)
+    own = replace(options, goes=goes, whole=found.whole, elsewhere=elsewhere, at=world.clock.epoch())
     ready = one_host.prepared(part, word_of(found.stack), own)
     others = (*one.leaves, *found.groups)
     return HostPart(one.name, part, replace(ready, diff=without_moved(ready.diff, others)))

@@ -40,6 +40,12 @@ class HostBack(NamedTuple):
     effect: HostEffect
     changes: tuple[ServiceChange, ...]
 
+    def at(self, epoch: float) -> HostBack:
+        """Return the same at a time by the operator's own clock: those of hosts may differ by hours."""
+        of = self.effect.effect
+        effect = of._replace(generation=replace(of.generation, at=epoch))
+        return self._replace(effect=self.effect._replace(effect=effect))
+
     @property
     def goes(self) -> tuple[str, ...]:
         """The services that end there."""
@@ -94,7 +100,8 @@ def prepared(world: World, *, prune: bool = False, pull: bool = True) -> Iterato
             there = copy(host.world)
             there.report = HostReport(host.name, world.report)
             with named(host.name):
-                found.append(_on(host.name, there, kept, (now, back), prune=prune, pull=pull))
+                one = _on(host.name, there, kept, (now, back), prune=prune, pull=pull)
+            found.append(one.at(world.clock.epoch()))
         yield RestoringHosts(now, back, tuple(found))
 
 
@@ -133,8 +140,7 @@ def _on(
     mine = _last(kept[name], back.whole)
     there = [service for service, one in deployed.services(world.engine) if one.name == service]
     if mine is None:
-        at, by = world.ports.clock.epoch(), who(world)
-        empty = KeptGeneration(number=0, stack=back.stack, file=back.file, at=at, who=by, services=(), whole=back.whole)
+        empty = KeptGeneration(0, back.stack, back.file, 0.0, who(world), services=(), whole=back.whole)
         had = {service.name for service in _services(kept[name], now.whole)}
         goes = [service for service in there if service in had and (prune or service in wanted)]
         before = kept[name][-1] if kept[name] else None

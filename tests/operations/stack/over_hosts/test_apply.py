@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.base.errors import EngineError
+from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
+from sparkctl.operations.spark import Spark
 from sparkctl.operations.stack.one_at_a_time import APPLYING
 from sparkctl.planning.box.generation import APPLIED, FAILED, PENDING, GenerationEnd
 from tests.support.fake_engine import dies
 from tests.support.fake_world import IMAGE
+from tests.support.fakes import FakeReport
 from tests.support.fleet import Fleet
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def test_each_host_gets_its_part_and_a_generation_of_it(fleet: Fleet) -> None:
     done = fleet.run("apply", "fleet").expect(0)
     assert fleet.where() == {"sa": "one", "sb": "two", "sd": "one"}
     assert "two: sb: ready at http://127.0.0.1:9002" in done.err
-    assert "not started by an apply: sc (start: on-demand)" in done.err
+    assert "two: not started by an apply: sc (start: on-demand)" in done.err
     assert "fleet is applied: one: generation 1, two: generation 1" in done.err
     parts = {host: [one.name for one in fleet.generations(host).all()[0].services] for host in fleet.names}
     assert parts == {"one": ["sa", "sd"], "two": ["sb", "sc"]}
@@ -122,7 +124,7 @@ def test_a_stack_without_a_place_is_refused_before_anything_is_touched(fleet: Fl
     assert (fleet.changed(), fleet.outcomes("one")) == ([], [])
 
 
-def test_what_does_not_become_ready_undoes_all_hosts_and_the_message_says_how_each_is(fleet: Fleet) -> None:
+def test_what_does_not_become_ready_undoes_all_hosts_and_the_message_says_how_each_is_h6(fleet: Fleet) -> None:
     fleet.stack("a host: one; b host: two; c host: one")
     fleet.run("apply", "fleet").expect(0)
     ids = {name: fleet.hosts["one"].engine.container(name) for name in ("sa", "sc")}
@@ -150,7 +152,7 @@ def lost_at(fleet: Fleet, host: str) -> Callable[[Container], Container]:
     return lost
 
 
-def test_a_host_that_is_lost_while_others_start_undoes_those_that_answer(fleet: Fleet) -> None:
+def test_a_host_that_is_lost_while_others_start_undoes_those_that_answer_h6(fleet: Fleet) -> None:
     fleet.stack("a host: one; b host: two")
     fleet.hosts["one"].engine.on_start["sa"] = lost_at(fleet, "two")
     done = fleet.run("apply", "fleet").expect(4)
@@ -178,7 +180,7 @@ def test_a_host_that_is_lost_when_only_something_ends_there_leaves_the_others_as
     fleet.run("diff", "fleet").expect(0)
 
 
-def test_a_host_that_is_down_keeps_its_services_and_losing_it_moves_only_these(fleet: Fleet) -> None:
+def test_a_host_that_is_down_keeps_its_services_and_losing_it_moves_only_these_h5(fleet: Fleet) -> None:
     fleet.stack("a; b; c")
     fleet.hosts["one"].host.available = 65 * GIB
     fleet.run("apply", "fleet").expect(0)
@@ -201,7 +203,7 @@ def test_a_host_that_is_down_keeps_its_services_and_losing_it_moves_only_these(f
     assert not any("," in hosts for hosts in fleet.where().values()), "each runs once again"
 
 
-def test_two_operators_do_not_wait_for_each_other_for_ever(fleet: Fleet) -> None:
+def test_two_operators_do_not_wait_for_each_other_for_ever_h16(fleet: Fleet) -> None:
     fleet.stack("a host: one; b host: two")
     fleet.hosts["two"].locks.working.add(APPLYING)
     done = fleet.run("apply", "fleet").expect(4)
@@ -304,7 +306,7 @@ def test_a_lock_of_the_whole_is_held_against_each_hosts_part(fleet: Fleet) -> No
     assert "two: not as it was locked:\nsb: image" in refused
 
 
-def test_the_same_machine_under_two_names_is_refused(fleet: Fleet) -> None:
+def test_the_same_machine_under_two_names_is_refused_h2(fleet: Fleet) -> None:
     fleet.stack("a")
     fleet.reach.there["spark-two"].facts = fleet.reach.there["spark-one"].facts
     assert "one and two are the same machine" in fleet.run("apply", "fleet").expect(2).err
@@ -323,3 +325,19 @@ def test_an_apply_that_is_interrupted_keeps_what_was_changed_and_is_finished_by_
     fleet.hosts["two"].engine.on_start.clear()
     fleet.run("apply", "fleet").expect(0)
     assert fleet.where() == {"sa": "one", "sb": "two"}
+
+
+def test_a_program_plans_compares_and_applies_as_the_commands_do(fleet: Fleet) -> None:
+    spark = Spark(fleet.mine.world(FakeReport()))
+    fleet.stack("a host: one; b host: two")
+    assert spark.plan_on_hosts("fleet").placement.where == {"sa": ("one",), "sb": ("two",)}
+    assert not spark.diff_on_hosts("fleet").same
+    done = spark.apply_on_hosts("fleet")
+    assert ({host: one.number for host, one in done.generations.items()}, done.already) == ({"one": 1, "two": 1}, False)
+    assert spark.diff_on_hosts("fleet").same
+    assert spark.apply_on_hosts("fleet").already
+    with pytest.raises(InputError, match="pair is no stack that lists its hosts"):
+        spark.plan_on_hosts("pair")
+    fleet.down("two")
+    with pytest.raises(EngineError, match="two does not answer: sb is left there as it is"):
+        spark.apply_on_hosts("fleet")

@@ -186,3 +186,11 @@ def test_a_footprint_is_counted_once_for_services_that_differ_in_how_they_are_as
         **{f"s{number}": (f"s{number}", 0) for number in range(3)},
         "tt": ("tt", 3),
     }
+
+
+def test_what_is_said_of_other_hosts_is_not_simulated_whatever_engine_this_machine_has(fleet: Fleet) -> None:
+    fleet.stack("a")
+    fleet.mine.simulated = True
+    assert "simulated" not in fleet.run("plan", "fleet").expect(0).out
+    (fleet.folder / "hosts.yaml").write_text("hosts:\n  one: {ssh: spark-one}\n  two: {ssh: local}\n")
+    assert "simulated" in fleet.run("plan", "fleet").expect(0).out

@@ -27,7 +27,7 @@ def fleet(tmp_path: Path) -> Fleet:
     return found
 
 
-def test_what_moved_and_what_changed_is_as_it_was_on_every_host(fleet: Fleet) -> None:
+def test_what_moved_and_what_changed_is_as_it_was_on_every_host_h6(fleet: Fleet) -> None:
     done = fleet.run("rollback", "--all-hosts").expect(0)
     assert "back to fleet as it was applied at" in done.err
     assert "two: sa ends there" in done.out
@@ -100,3 +100,17 @@ def test_the_history_of_all_hosts_is_known_without_asking_them(fleet: Fleet) -> 
         ("one", 1, APPLIED),
         ("one", 2, APPLIED),
     ]
+
+
+def test_clocks_of_hosts_that_are_wrong_by_hours_change_nothing(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path)
+    fleet.mine.clock.now = 5000.0
+    fleet.hosts["two"].clock.now = 50_000.0
+    fleet.stack("a host: one; b host: two")
+    fleet.run("apply", "fleet").expect(0)
+    fleet.mine.clock.now += 60.0
+    fleet.stack(f"a host: one, {SMALLER}")
+    fleet.run("apply", "fleet", "--prune").expect(0)
+    fleet.run("rollback", "--all-hosts").expect(0)
+    assert fleet.where() == {"sa": "one", "sb": "two"}
+    assert fleet.laid_over("one", "sa") == ()
