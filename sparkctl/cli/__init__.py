@@ -174,20 +174,22 @@ def main(arguments: list[str] | None = None, session: Session | None = None) -> 
     An unexpected exception keeps its traceback (Python exits with 1): it is a defect, and the report needs it.
     """
     gc.set_threshold(OBJECTS)
-    atexit.register(gc.freeze)  # else Python, as it ends, looks several times at each object: a fifth of a command
     process.prepare()
+    leaving = process.Leaving()
+    if arguments is None:  # else the process is another program's, too
+        atexit.register(leaving)
     asked = process.asked_to_complete()
     if asked:  # by a shell, for the words that may come next
         completion = importlib.import_module("click.shell_completion")
         try:
-            sys.exit(completion.shell_complete(cli, {}, "sparkctl", process.COMPLETE, asked))
+            sys.exit(leaving.with_code(completion.shell_complete(cli, {}, "sparkctl", process.COMPLETE, asked)))
         except (KeyError, ValueError):  # the words, or the place among them, that a shell gives beside it
             click.echo(
                 f"error: {process.COMPLETE} is for shells: sparkctl completion SHELL prints what they need", err=True
             )
-            sys.exit(2)
+            sys.exit(leaving.with_code(2))
     code = run(arguments, session)
-    sys.exit(process.code_of_interruption() if code == INTERRUPTED else code)
+    sys.exit(leaving.with_code(process.code_of_interruption() if code == INTERRUPTED else code))
 
 
 def run(arguments: list[str] | None, session: Session | None) -> int:

@@ -7,10 +7,11 @@ import os
 import select
 import signal
 import sys
+from contextlib import suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, TextIO
 
-from sparkctl.base.errors import InputError
+from sparkctl.base.errors import InputError, SparkctlError
 from sparkctl.base.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -60,6 +61,31 @@ def _no_plugins() -> ModuleType:
     found = ModuleType(_LOOKS_FOR_PLUGINS)
     vars(found)["get_plugins"] = tuple
     return found
+
+
+class Leaving:
+    """Ends the process, as the last of what is registered for its end (``atexit``): it is registered first.
+
+    Python would take all apart that it holds, and look for garbage in it three times: a fifth of a command. A process
+    that ends by a defect has no code here, and ends as Python ends it.
+    """
+
+    def __init__(self) -> None:
+        self._code: int | None = None
+
+    def with_code(self, code: int) -> int:
+        """Return the code with which the process is going to end."""
+        self._code = code
+        return code
+
+    def __call__(self) -> None:
+        """End it, unless something is left that cannot be written: Python says so."""
+        if self._code is None:
+            return
+        with suppress(SparkctlError, OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(self._code)
 
 
 def code_of_interruption() -> int:

@@ -65,7 +65,7 @@ def test_a_rank_has_its_share_of_the_linear_layers_and_the_whole_of_the_norms() 
     assert own["linear"] * 2 == whole["linear"]
 
 
-def test_key_value_heads_that_are_fewer_than_the_ranks_are_there_more_than_once() -> None:
+def test_key_value_heads_that_are_fewer_than_the_ranks_are_there_more_than_once_h7() -> None:
     own = taken(DENSE, Split(tensor=4))
     queries, keys, out, forward = 256 * 64, 256 * 2 * 32, 64 * 256, 3 * 256 * 128
     assert own.loaded.by_component["linear"] == 2 * 5 * (queries + keys + out + forward)
@@ -83,7 +83,7 @@ def test_experts_take_the_same_cut_or_dealt_out() -> None:
     assert of_one_rank(shape, Split(tensor=2)).expert_intermediate * 2 == shape.expert_intermediate
 
 
-def test_a_latent_cache_is_whole_on_each_rank_and_the_weights_are_shared() -> None:
+def test_a_latent_cache_is_whole_on_each_rank_and_the_weights_are_shared_h7() -> None:
     latent = config("deepseek-v2-lite")
     whole, own = taken(latent, Split()), taken(latent, Split(tensor=2))
     assert own.kv.bytes_per_request == whole.kv.bytes_per_request
@@ -258,7 +258,7 @@ TINY: dict[str, Any] = {**DENSE, "num_hidden_layers": 2}
         (TINY, {"available": 0.25, "block_size": 128}, "tokens", 1_048_576, 0),
     ],
 )
-def test_a_rank_takes_what_two_sparks_logged(
+def test_a_rank_takes_what_two_sparks_logged_h7(
     model: str | dict[str, Any], flags: dict[str, Any], figure: str, logged: float, within: float
 ) -> None:
     of = config(model) if isinstance(model, str) else model

@@ -1,7 +1,7 @@
 """kill -9, -15 and -1 after each change of what changes services, on the simulator: the next command puts it right.
 
-A run that tries a part kills a few commands after every third change, and `.ci/run` each after every second. One that
-tries all kills each after each.
+A run that tries a part kills three of the commands after every sixth change, and `.ci/run` a share of the others, too.
+One that tries all kills each after every fourth, and with SPARKCTL_TEST_KILLS=all after each.
 The same on a real Docker Engine: tests/operations/test_killed_on_docker.py.
 """
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.engine_fixtures import ENGINES
 from tests.support.thorough import SHARE, THOROUGH, Share, pairs
-from tests.support.workers import CLIENTS, JOBS, ORDER, SECRETS, VLLM, rank, unit_of
+from tests.support.workers import CLIENTS, HOSTS, JOBS, ORDER, SECRETS, VLLM, rank, unit_of
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,8 @@ from tests.support.workers import CLIENTS, JOBS, ORDER, SECRETS, VLLM, rank, uni
         ("tests/operations/test_killed_on_docker.py::test_d[first-up --replace]", ORDER[2]),
         ("tests/operations/jobs/test_jobs_on_docker.py::test_j[first]", JOBS),
         ("tests/operations/jobs/test_jobs_on_docker.py::test_j", JOBS),
+        ("tests/operations/groups/test_groups_on_hosts.py::test_h", HOSTS),
+        ("tests/operations/hosts/test_on_hosts.py::test_o", HOSTS),
         ("tests/operations/jobs/test_image_on_docker.py::test_i[first]", ORDER[2]),
         ("tests/operations/jobs/test_proved_on_vllm.py::test_p", VLLM),
         ("tests/cli/test_secrets_everywhere.py::test_s", "tests/cli/test_secrets_everywhere.py"),

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
-from sparkctl.operations.hosts.distribute.distribute import Brought, WantedCopies, distribute
+from sparkctl.operations.hosts.distribute.distribute import distribute
+from sparkctl.operations.hosts.distribute.one_host import Brought, WantedCopies
 from sparkctl.world.local.copying.disk import CopyDisk
 from sparkctl.world.local.copying.host import HostCopies
 from sparkctl.world.local.copying.shell import CopyShell
@@ -133,6 +134,7 @@ class CopyBench:
     folder: Path
     spark: FakeSpark = field(init=False)
     reach: FakeReach = field(init=False)
+    got: list[Brought] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self.spark = FakeSpark(self.folder / "operator")
@@ -163,8 +165,12 @@ class CopyBench:
         return self.asked(asked, dry_run=dry_run)
 
     def asked(self, asked: WantedCopies, *, dry_run: bool = False) -> list[Brought]:
-        """Distribute what is asked for."""
-        return distribute(self.spark.world(LogReport()), asked, dry_run=dry_run, reach=self.reach)
+        """Distribute what is asked for; what hosts got until others failed is ``got``."""
+        done = distribute(self.spark.world(LogReport()), asked, dry_run=dry_run, reach=self.reach)
+        self.got = list(done.brought)
+        if done.error is not None:
+            raise done.error
+        return self.got
 
     def _host(self, name: str) -> FakeThere:
         home = self.home(name)

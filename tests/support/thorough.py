@@ -1,6 +1,6 @@
 """How much is tried: by default a part; with SPARKCTL_TEST_THOROUGH=1 all but minutes of real tools; with =all all.
 
-With =2/4 it is that part, and of what the part leaves the second of four shares, counted from 0: `.ci/run` takes
+With =2/8 it is that part, and of what the part leaves the third of eight shares, which count from 0: `.ci/run` takes
 another share with each commit. What drives a real engine is then tried always.
 """
 
@@ -40,7 +40,7 @@ SHARE: Final = _share(_ASKED)
 THOROUGH: Final = _ASKED in {"1", "all"}
 EVERYTHING: Final = _ASKED == "all"
 PART: Final = 8
-"""A run of every day tries one example in so many, and one that has a share twice as many."""
+"""A run of every day tries one example in so many: others each time."""
 LEFT: Final = "`make thorough` tries them, and `.ci/run` a share with each commit"
 only_thorough: Final = pytest.mark.only_thorough
 """For a test of a kind of which a run of every day tries others."""
@@ -51,7 +51,7 @@ _REAL: Final = ("docker", "vllm", "registry")
 
 def examples(every: int) -> int:
     """Return how many of so many examples a run tries: hypothesis chooses other ones in each run."""
-    return every if THOROUGH else -(-every // (PART // 2 if SHARE else PART))
+    return every if THOROUGH else -(-every // PART)
 
 
 def in_the_share(item: pytest.Item) -> bool:

@@ -37,6 +37,8 @@ SECRETS = "tests/cli/test_secrets_everywhere.py::test_none_is_found_on_a_real_en
 """Puts a stack into effect on the new engine, which one command at a time may do."""
 JOBS = "jobs"
 """Those on both engines: a job claims little, and waits for nobody's lock while it runs."""
+HOSTS = "the hosts"
+"""Those of the testbed, which the tests share: one stack at a time is put into effect on a host."""
 IMAGES_OF_JOBS = "tests/operations/jobs/test_image_on_docker.py"
 """Kills builds and counts what is left: the next command on the engine would sweep it."""
 LONG = ("docker", "build", "timeout")
@@ -56,6 +58,7 @@ ORDER = (
     "deploying on the new engine",
     "deploying on the first engine",
     JOBS,
+    HOSTS,
     SHIPPED_PORTS,
     "tests/operations/test_killed.py",
     "tests/operations/test_two_commands.py",
@@ -74,6 +77,8 @@ def unit_of(nodeid: str) -> str:
     file = nodeid.partition("::")[0]
     if file.endswith("_on_vllm.py") or file in CLAIMS_MUCH:
         return VLLM
+    if file.endswith(("on_hosts.py", "on_real_hosts.py")):
+        return HOSTS
     if file.endswith("_on_docker.py") and "/jobs/" in file and file != IMAGES_OF_JOBS:
         return JOBS
     if file.endswith("_on_docker.py") or file.startswith(ADAPTER) or nodeid.startswith(SECRETS):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.cli.output import Output
-    from sparkctl.operations.hosts.distribute.distribute import Brought
+    from sparkctl.operations.hosts.distribute.one_host import Brought
 
 
 def show(out: Output, brought: Sequence[Brought], *, as_json: bool, dry_run: bool) -> None:

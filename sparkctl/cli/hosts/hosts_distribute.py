@@ -8,7 +8,8 @@ import click
 
 from sparkctl.cli.hosts.brought import show
 from sparkctl.cli.options import as_json, names, overrides
-from sparkctl.operations.hosts.distribute.distribute import WantedCopies, distribute
+from sparkctl.operations.hosts.distribute.distribute import distribute
+from sparkctl.operations.hosts.distribute.one_host import WantedCopies
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
@@ -40,5 +41,8 @@ def command(
     7 it is not the same.
     """
     with session.out.reporting(as_json=as_json and not dry_run):
-        brought = distribute(session.world, WantedCopies(names, overrides, source, to), dry_run=dry_run)
-    show(session.out, brought, as_json=as_json, dry_run=dry_run)
+        distributed = distribute(session.world, WantedCopies(names, overrides, source, to), dry_run=dry_run)
+    if distributed.brought:
+        show(session.out, distributed.brought, as_json=as_json, dry_run=dry_run)
+    if distributed.error is not None:
+        raise distributed.error

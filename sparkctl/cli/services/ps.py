@@ -47,8 +47,8 @@ def command(session: Session, *, all_hosts: bool, as_json: bool) -> None:
     else:
         session.out.table(_HEADERS, _lines(found))
         _warn(session, found)
-    for group in elsewhere(session.world):
-        session.out.say(f"{group.name} runs on {', '.join(group.hosts)} as one: sparkctl ps --all-hosts shows it")
+    for line in elsewhere(session.world):
+        session.out.say(line)
 
 
 def _all_hosts(session: Session, *, as_json: bool) -> None:

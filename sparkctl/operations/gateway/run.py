@@ -11,6 +11,7 @@ from sparkctl.operations.agent.state import AGENT
 from sparkctl.operations.gateway.gateway import Gateway
 from sparkctl.operations.gateway.loop import settle
 from sparkctl.operations.gateway.parts import GatewayParts, OnPage
+from sparkctl.operations.groups.watch import GroupWatch, any_jitter
 from sparkctl.operations.stack.apply import ApplyOptions, apply
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.operations.stack.resolved import declared_gateway, stack_of
@@ -69,7 +70,8 @@ def run(world: World, stack: str | None, asked: AskedGateway, ends: Callable[[],
         gateway.begin(generation)
         for line in how_to_call(gateway.url, generation, with_key=gateway.keys.needed):
             world.report.say(line)
-        Resident(world, world.supervisor, gateway.worker, ends=ends, beside=gateway).run()
+        groups = GroupWatch(world, any_jitter)
+        Resident(world, world.supervisor, gateway.worker, ends=ends, beside=gateway, groups=groups).run()
     finally:
         gateway.close()
 

@@ -11,6 +11,7 @@ from sparkctl.operations import deployed
 from sparkctl.operations.deployed_service import service_of
 from sparkctl.operations.groups import kept, seen
 from sparkctl.operations.groups.hands import all_locked, hands_of
+from sparkctl.operations.groups.hosts import said_of
 from sparkctl.operations.groups.wait import proved
 from sparkctl.operations.groups.waiting.proof import StartedRank
 from sparkctl.operations.guard.said import refuse_closed
@@ -43,7 +44,8 @@ def start_again(
             for one in ranks:
                 _refuse_full(one)
             for one in (*ranks[1:], ranks[0]):
-                one.host.world.engine.start(_container(one.host, name))
+                with said_of(one.host.name):
+                    one.host.world.engine.start(_container(one.host, name))
         started = [StartedRank(one.host, one.service, one.starter, _container(one.host, name)) for one in ranks]
         proved(world, ranks, started, keep=keep)
     group = kept.kept(world).get(name) or kept.KeptGroup(name, tuple(host.name for host in hosts))

@@ -48,7 +48,7 @@ def up(
 
 def hosts_of(world: World, name: str) -> tuple[str, ...]:
     """Return the hosts of a group that this operator has started, () where there is none of this name."""
-    group = keeping.kept(world).get(name) if listed(world).hosts else None
+    group = keeping.kept(world).get(name) if _has_hosts(world) else None
     return () if group is None else group.hosts
 
 
@@ -86,12 +86,10 @@ class Parted(NamedTuple):
 def parted(world: World, names: Sequence[str], *, reach: Reach = by_ssh) -> Parted:
     """Return which names are groups: by what this operator has started, else by what runs on the hosts.
 
-    The hosts are asked only for a name that nothing here has; without hosts.yaml nobody is.
-
-    Raises:
-        InputError: hosts.yaml is not as it has to be.
+    The hosts are asked only for a name that nothing here has; without hosts.yaml, or with one that cannot be used,
+    nobody is.
     """
-    if not listed(world).hosts:
+    if not _has_hosts(world):
         return Parted({}, tuple(names))
     kept = keeping.kept(world)
     found = {name: kept[name] for name in names if name in kept}
@@ -100,6 +98,15 @@ def parted(world: World, names: Sequence[str], *, reach: Reach = by_ssh) -> Part
     if left:
         found |= _on_hosts(world, left, reach)
     return Parted(found, tuple(name for name in names if name not in found))
+
+
+def _has_hosts(world: World) -> bool:
+    """Return whether there are hosts; a file that cannot be used is warned of: services of this machine need none."""
+    try:
+        return bool(listed(world).hosts)
+    except InputError as error:
+        world.report.warn(f"it is not known which services run on several hosts: {error.message}")
+        return False
 
 
 def _here(world: World, name: str) -> KeptGroup | None:

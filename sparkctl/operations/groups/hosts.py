@@ -73,6 +73,18 @@ def connected(world: World, names: Sequence[str], *, reach: Reach = by_ssh) -> I
             host.close()
 
 
+@contextmanager
+def said_of(host: str) -> Iterator[None]:
+    """Let what fails on a host say which host it is: an engine's own message does not know its name."""
+    try:
+        yield
+    except SparkctlError as error:
+        if not error.message.startswith(f"{host}:"):
+            error.message = f"{host}: {error.message}"
+            error.args = (error.message,)
+        raise
+
+
 def declared_of(world: World, names: Sequence[str]) -> dict[str, DeclaredHost]:
     """Return hosts of the file by their names, in this order.
 

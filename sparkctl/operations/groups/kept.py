@@ -27,7 +27,8 @@ _END: Final = ".json"
 class KeptGroup:
     """A group by its name, and its hosts by rank, the head's first. ``ready``: it was ready once.
 
-    ``restarts`` is how it is started again, None as usual.
+    ``restarts`` is how it is started again, None as usual. ``held`` is why it was given up, "" while it was
+    not: nothing of it runs then, and nothing starts it but `up`.
     """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
@@ -35,6 +36,7 @@ class KeptGroup:
     hosts: tuple[str, ...]
     ready: bool = False
     restarts: Restarts | None = None
+    held: str = ""
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import EngineError, SparkctlError
 from sparkctl.operations import deployed
+from sparkctl.operations.groups.hosts import said_of
 from sparkctl.operations.hosts.everywhere import AT_ONCE
 from sparkctl.operations.services.starts import locked
 from sparkctl.planning.groups.members import SeenRank
@@ -83,9 +84,10 @@ def stop(hosts: Sequence[GroupHost], name: str, *, grace_s: float) -> None:
     """
 
     def one(host: GroupHost) -> bool:
-        container = deployed.find(host.world.engine, name)
-        if container is not None and container.state == "running":
-            host.world.engine.stop(container.id, grace_s=grace_s)
+        with said_of(host.name):
+            container = deployed.find(host.world.engine, name)
+            if container is not None and container.state == "running":
+                host.world.engine.stop(container.id, grace_s=grace_s)
         return True
 
     for found in _at_once(hosts, one).values():

@@ -49,6 +49,14 @@ def _line(name: str, hosts: Sequence[str], found: Mapping[str, SeenRank], away: 
     return f"{name} is {what}: {now.words}\n  → {todo(name, now, hosts)}"
 
 
-def elsewhere(world: World) -> list[KeptGroup]:
-    """Return the groups that this operator has started, of which none needs to run on this machine."""
-    return list(kept.kept(world).values())
+def elsewhere(world: World) -> list[str]:
+    """Return the groups that this operator has started, of which none needs to run on this machine, in words."""
+    return [_words(group) for group in kept.kept(world).values()]
+
+
+def _words(group: KeptGroup) -> str:
+    name = group.name
+    if group.held:
+        todo_words = f"sparkctl logs {name}, sparkctl up {name}"
+        return f"{name} does not run on {', '.join(group.hosts)}: {group.held}\n  → {todo_words}"
+    return f"{name} runs on {', '.join(group.hosts)} as one: sparkctl ps --all-hosts shows it"

@@ -11,11 +11,11 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, SparkctlError
+from sparkctl.base.errors import DoesNotFitError, EngineError, InputError
 from sparkctl.operations.changes import controller
 from sparkctl.operations.groups import kept, seen
 from sparkctl.operations.groups.hands import all_locked, hands_of
-from sparkctl.operations.groups.hosts import refuse_unreached
+from sparkctl.operations.groups.hosts import refuse_unreached, said_of
 from sparkctl.operations.groups.kept import KeptGroup
 from sparkctl.operations.groups.ranks import as_ranks, named, port_of, services_of
 from sparkctl.operations.groups.same import refuse_different
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.groups.hosts import GroupHost
     from sparkctl.operations.memory.fitting import AskedSet
     from sparkctl.planning.box.declared import Restarts
+    from sparkctl.planning.groups.members import SeenRank
     from sparkctl.planning.plan import Plan
     from sparkctl.recipes.service import Service
 
@@ -69,6 +70,7 @@ def start_group(
     """
     name = named(hosts, asked)
     group = KeptGroup(name, tuple(host.name for host in hosts), restarts=restarts)
+    _refuse_moved(world, group)
     services = services_of(hosts, asked, port_of(hosts, name), download=download)
     ranks = [hands_of(host, service) for host, service in zip(hosts, services, strict=True)]
     refuse_unreached(hosts, as_ranks(hosts)[0].fabric.address)
@@ -97,11 +99,14 @@ def _begun(
     """Start the ranks, or find those that run; ``work`` says until it is left that this command works on them."""
     name, hosts = ranks[0].service.name, [one.host for one in ranks]
     with all_locked(ranks, work):
+        found = seen.look(hosts, name)
+        _refuse_others(group, found)
         if _as_wanted(ranks, asked):
             return [_there(one) for one in ranks]
-        now = judge([host.name for host in hosts], seen.look(hosts, name))
+        now = judge(group.hosts, found)
     for one in ranks:
-        prepare.prepare(one.host.world.ports, one.host.world.report, [one.service], taken=[name])
+        with said_of(one.host.name):
+            prepare.prepare(one.host.world.ports, one.host.world.report, [one.service], taken=[name])
     refuse_different(hosts, asked, [one.service for one in ranks])  # images that came just now among it
     if now.kind is not GroupKind.GONE:
         whole = now.kind is GroupKind.WHOLE
@@ -114,22 +119,47 @@ def _begun(
         return _created(world, ranks, asked)
 
 
+def _refuse_moved(world: World, group: KeptGroup) -> None:
+    """Refuse a group that this operator has started on other hosts, where it would be forgotten.
+
+    Raises:
+        InputError: it names them.
+    """
+    before = kept.kept(world).get(group.name)
+    if before is not None and before.hosts != group.hosts:
+        message = f"{group.name} was started on {', '.join(before.hosts)}, and not on {', '.join(group.hosts)}"
+        raise InputError(message, hint=f"sparkctl down {group.name} ends it there; then start it here")
+
+
+def _refuse_others(group: KeptGroup, found: Sequence[SeenRank]) -> None:
+    """Refuse to end what has the group's name and is none of its ranks: of other hosts, or a service of one host.
+
+    Raises:
+        InputError: what it is, and where.
+    """
+    for one in found:
+        if one.state is None or one.hosts == group.hosts:
+            continue
+        if one.hosts:
+            message = f"{one.host} has a rank of {group.name} over other hosts: {', '.join(one.hosts)}"
+            raise InputError(message, hint=f"sparkctl down {group.name} ends all of it; or start this one --as NAME")
+        message = f"{one.host} has {group.name} as a service of one host"
+        hint = f"sparkctl --host {one.host} down {group.name} ends it; or start this one --as NAME"
+        raise InputError(message, hint=hint)
+
+
 def _created(world: World, ranks: Sequence[RankHands], asked: AskedSet) -> list[StartedRank]:
     """Create and start the containers, the head's last; whoever asks holds the locks of all hosts."""
     begun: dict[int, StartedRank] = {}
-    order = [*range(1, len(ranks)), 0]
     try:
-        for place in order:
+        for place in (*range(1, len(ranks)), 0):
             host, service, _, starter, aside = ranks[place]
-            now = starter.begin(service, aside, keep=asked.keep, trial=False)
+            with said_of(host.name):
+                now = starter.begin(service, aside, keep=asked.keep, trial=False)
             begun[place] = StartedRank(host, service, starter, now.container, now)
-    except BaseException as error:
+    except BaseException:
         for one in begun.values():
             _removed(world, one)
-        if isinstance(error, SparkctlError):
-            on = ranks[order[len(begun)]].host.name
-            error.message = f"{on}: {error.message}"
-            error.args = (error.message,)
         raise
     return [begun[place] for place in range(len(ranks))]
 

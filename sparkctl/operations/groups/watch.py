@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import traceback
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -132,7 +133,9 @@ class WatchedGroup:
     def look(self) -> None:
         """Look once, decide, and act."""
         ranks = [self._rank(name) for name in self._group.hosts]
-        found = GroupSeen(self._group.hosts, ranks, worked_on=self._worked_on(), ready=self._group.ready)
+        found = GroupSeen(
+            self._group.hosts, ranks, worked_on=self._worked_on(), ready=self._group.ready, held=self._group.held
+        )
         now = self._world.clock.monotonic()
         step = decide(found, self._past, self._bounds, now)
         self._past = step.past
@@ -147,7 +150,11 @@ class WatchedGroup:
             case GroupAction.START:
                 self._start(hosts)
             case GroupAction.END:
-                ended(self._world, hosts, name, grace_s=GRACE_S, all_reached=len(hosts) == len(ranks))
+                held = step.past.held
+                if held:  # first: a kill after it finds that it is not to be started
+                    kept.keep(self._world, replace(self._group, held=held))
+                whole = len(hosts) == len(ranks) and not held
+                ended(self._world, hosts, name, grace_s=GRACE_S, all_reached=whole)
             case GroupAction.NOTHING:
                 pass
 

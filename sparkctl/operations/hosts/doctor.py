@@ -88,7 +88,7 @@ def check(world: World, one: str, other: str, recipes: Sequence[str] = (), *, re
     held = [[each._replace(host=answer.name) for each in answer.answer.holds] for answer in answers if answer.answer]
     return [
         *judged.of_two(left, right),
-        *(found for pair in zip(*held, strict=True) for found in judged.of_holds(pair)),
+        *(found for pair in zip(*held, strict=True) for found in judged.of_holds(pair, " ".join(recipes))),
     ]
 
 

@@ -172,12 +172,12 @@ def _between(one: SeenHost, other: SeenHost) -> Iterator[Examined]:
             yield Examined(_FABRIC, Status.OK, f"{seen.name} reaches {to.name} at {address}")
 
 
-def of_holds(holds: Sequence[HostHolds]) -> list[Examined]:
-    """Return in what two hosts differ that ought to have the same of one service."""
+def of_holds(holds: Sequence[HostHolds], asked: str) -> list[Examined]:
+    """Return in what two hosts differ that ought to have the same of one service; ``asked`` are the names given."""
     names = [one.host for one in holds]
     service = holds[0].service
     rows = [*same.differences(holds), *(row for row in same.absent(holds) if _on_none(row, holds))]
-    fix = f"sparkctl hosts distribute {service} --to {names[-1]} --from {names[0]}, or the other way round"
+    fix = f"sparkctl hosts distribute {asked} --to {names[-1]} --from {names[0]}, or the other way round"
     if not rows:
         return [Examined(service, Status.OK, "the same image, model and mods, as far as sizes and known sums say it")]
     consequence = "ranks of one service must run the same image over the same bytes"

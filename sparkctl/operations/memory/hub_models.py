@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.bounded import JsonBounds, read_json
 from sparkctl.base.errors import InputError
+from sparkctl.base.lazy import LazyModule
 from sparkctl.base.units import MIB
 from sparkctl.memory.weights import checkpoint
-from sparkctl.world.ports import HubModel
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.memory.facts import ModelFacts
     from sparkctl.operations.context import World
+    from sparkctl.world import ports
+    from sparkctl.world.ports import HubModel
+else:
+    ports = LazyModule("sparkctl.world.ports")
 
 _BOUNDS: Final = JsonBounds(size=128 * MIB, parts=8_000_000)
 """DeepSeek R1's 4-bit weights, the most known, are 190,000 tensors: 1.5 million values in 20 MB."""
@@ -118,6 +122,6 @@ def decoded(content: bytes) -> HubModel | None:
             return None
         rows.append((name, dtype, tuple(shape), size))
     try:
-        return HubModel(commit, base64.b64decode(config, validate=True), tuple(rows))
+        return ports.HubModel(commit, base64.b64decode(config, validate=True), tuple(rows))
     except ValueError:
         return None

@@ -47,3 +47,8 @@ class Ranks(NamedTuple):
     def missing(self) -> tuple[int, ...]:
         """Return the ranks that have not come to the meeting yet."""
         return tuple(rank for rank, since in enumerate(self.waits) if since is None and not self.met[rank])
+
+    def late(self, now: float) -> tuple[int, ...]:
+        """Return the ranks that have not come yet, where another one has waited for them for a minute."""
+        since = [one for one in self.waits if one is not None]
+        return self.missing() if since and now - min(since) >= MEET_S else ()

@@ -52,13 +52,15 @@ class GroupPast:
 class GroupSeen(NamedTuple):
     """One look at a group: its hosts by rank, what each shows; ``worked_on``: a command works on it.
 
-    ``ready``: it was ready once: what a killed command had begun and not proved is not started again.
+    ``ready``: it was ready once: what a killed command had begun and not proved is not started again. ``held`` is why
+    it was given up before.
     """
 
     hosts: tuple[str, ...]
     ranks: Sequence[SeenRank]
     worked_on: bool = False
     ready: bool = True
+    held: str = ""
 
 
 class GroupStep(NamedTuple):
@@ -72,8 +74,11 @@ class GroupStep(NamedTuple):
 def decide(seen: GroupSeen, past: GroupPast, bounds: Restarts, now: float) -> GroupStep:
     """Return what becomes of a group after a look."""
     group = judge(seen.hosts, seen.ranks)
-    if seen.worked_on:
-        return GroupStep(GroupAction.NOTHING, "a command works on it", replace(past, whole_since=None))
+    others = any(one.state is not None and one.hosts != seen.hosts for one in seen.ranks)
+    if seen.worked_on or seen.held or others:
+        taken = f"what has its name was not started from here, and is left alone: {group.words}" if others else ""
+        words = seen.held or taken or "a command works on it"
+        return GroupStep(GroupAction.NOTHING, words, replace(past, whole_since=None))
     if group.kind is GroupKind.WHOLE:
         return GroupStep(GroupAction.NOTHING, "whole", _whole(past, now))
     past = replace(past, whole_since=None)
@@ -93,8 +98,6 @@ def _stopped(seen: GroupSeen, group: GroupNow, past: GroupPast, bounds: Restarts
     if not all(one.reached for one in seen.ranks) or len(seen.ranks) < len(seen.hosts):
         words = f"is started again when all its hosts answer: {group.words}"
         return GroupStep(GroupAction.NOTHING, words, past)
-    if past.held:
-        return GroupStep(GroupAction.END, past.held, past)
     if any(one.state is None for one in seen.ranks):
         return GroupStep(GroupAction.END, f"a container of it was removed: {group.words}", past)
     why = restarts.breaker(past.record, bounds, now)

@@ -60,19 +60,20 @@ def connect(
     tell: Callable[[str], None] = lambda _: None,
     process: str = "",
     host: HostFacts | None = None,
+    called: str = "",
 ) -> DockerEngine:
     """Return the engine at DOCKER_HOST, or else of docker's active context, or else at the local socket.
 
     ``timeout_s`` is how long one call may take; ``environment`` is the operator's (None: this process's own);
     ``tell`` is told what each call is about to do; ``process`` is this one, for the labels of throwaway containers;
-    ``host`` is the machine whose memory and files are asked, where that is not this one.
+    ``host`` is the machine whose memory and files are asked, where that is not this one, and ``called`` its name.
 
     Raises:
         EngineError: there is none, it may not be used, or it is too old.
     """
     variables = os.environ if environment is None else environment
     found = _where(variables)
-    endpoint = Endpoint(str(found.get("base_url") or "unix:///var/run/docker.sock"), timeout_s, tell)
+    endpoint = Endpoint(str(found.get("base_url") or "unix:///var/run/docker.sock"), timeout_s, tell, called)
     with endpoint.asked("connect to the engine"):
         _knock(endpoint)
         # The stub has whole seconds; requests, which gets it, has not.

@@ -222,11 +222,15 @@ def _silent(_doing: str) -> None:
 
 
 class Endpoint(NamedTuple):
-    """The engine as the operator named it, how long it may take to answer, and who is told of each call."""
+    """The engine as the operator named it, how long it may take to answer, and who is told of each call.
+
+    ``of`` is the name of another host whose engine it is: its address is then a socket of ours that says nothing.
+    """
 
     address: str
     timeout_s: float
     tell: Callable[[str], None] = _silent
+    of: str = ""
 
     @property
     def socket(self) -> Path | None:
@@ -260,7 +264,7 @@ class Endpoint(NamedTuple):
 
     def _connection(self, cause: BaseException, doing: str) -> EngineError | None:
         """Return what a failure of the connection itself means, or None when this cause says nothing."""
-        where, text = self.address, str(cause)
+        where, text = self.of or self.address, str(cause)
         for kinds, message, hint in (
             (
                 (PermissionError,),
@@ -299,7 +303,8 @@ class Endpoint(NamedTuple):
             ),
         ):
             if isinstance(cause, kinds):
-                return EngineError(message, hint=hint)
+                there = f"sparkctl hosts doctor says how {self.of} is"
+                return EngineError(message, hint=there if self.of else hint)
         if "paramiko" in text:
             message = f"no connection to the Docker engine at {where}: ssh:// needs the Python package paramiko"
             return EngineError(message, hint="install docker[ssh] into the environment of sparkctl")

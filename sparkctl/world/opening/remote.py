@@ -176,7 +176,9 @@ class RemoteSpark:
         here = inspected.HostFacts(self.facts.name, self.facts.kernel, self.facts.total_bytes)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
         environment["DOCKER_HOST"] = f"unix://{self._ssh.engine}"
-        found = engines.connect(tell=self._tell, environment=environment, process=self.locks.me, host=here)
+        found = engines.connect(
+            tell=self._tell, environment=environment, process=self.locks.me, host=here, called=self.name
+        )
         atexit.register(found.close)
         return found
 

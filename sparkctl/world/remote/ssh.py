@@ -72,6 +72,7 @@ class Ssh:
         )  # of mode 0700, and short: a socket's path has 107 bytes
         self._said = (self.folder / "said").open("ab")
         self._forwards: dict[str, Path] = {}
+        self._forwarding = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         try:
             self._process = self._started()
@@ -124,6 +125,10 @@ class Ssh:
             EngineError: ssh does not forward it.
         """
         wanted = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        with self._forwarding:
+            return self._forwarded(wanted)
+
+    def _forwarded(self, wanted: str) -> Path:
         if wanted not in self._forwards:
             path = self.folder / f"p{len(self._forwards)}"
             command = [*self._program, "-o", f"ControlPath={self.folder / 'c'}", "-O", "forward"]

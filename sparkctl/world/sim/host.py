@@ -5,15 +5,19 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Final
 
+from sparkctl.base.lazy import LazyModule
 from sparkctl.world.host import Activity, Gpu, GpuProcess, MemoryReading, ModelRecord
-from sparkctl.world.sim import addresses, orders, pool
+from sparkctl.world.sim import orders, pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from sparkctl.world.host import Link, Models, ProcessIdentity
+    from sparkctl.world.sim import addresses
     from sparkctl.world.sim.pool import SimGpu, SimMachine
+else:
+    addresses = LazyModule("sparkctl.world.sim.addresses")
 
 SWAP_BYTES: Final = 16777212 * 1024  # SwapTotal of most DGX Sparks
 _CAPABILITIES: Final = {"NVIDIA GB10": "12.1", "NVIDIA H200": "9.0", "NVIDIA GeForce RTX 5090": "12.0"}

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.command_line import free_port, wait_for
 from tests.support.real_hosts import folder_of_hosts, operator_of
-from tests.support.thorough import part
+from tests.support.thorough import only_thorough, part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,7 +94,7 @@ def test_a_group_is_started_seen_and_ended_as_one(operator: Operator, pair: str)
     assert states(operator, pair) == {}
 
 
-def test_a_worker_that_dies_while_it_loads_ends_all_and_is_named(operator: Operator, pair: str) -> None:
+def test_a_worker_that_dies_while_it_loads_ends_all_and_is_named_h12(operator: Operator, pair: str) -> None:
     write(operator, pair, free_port(), "load_s=2,die_in=loading,on_rank=1")
     failed = operator.run("up", pair, *HOSTS).expect(5)
     assert "rank 1 on b: exited with code 1" in failed.err
@@ -103,7 +103,7 @@ def test_a_worker_that_dies_while_it_loads_ends_all_and_is_named(operator: Opera
 
 
 @pytest.mark.parametrize(("killed", "other", "rank"), part([("spark-b", "a", 1), ("spark-a", "b", 0)], 0))
-def test_a_killed_rank_ends_all_within_ten_seconds_and_they_start_again_as_one(
+def test_a_killed_rank_ends_all_within_ten_seconds_and_they_start_again_as_one_h14(
     operator: Operator, pair: str, killed: str, other: str, rank: int
 ) -> None:
     operator.run("up", pair, *HOSTS).expect(0)
@@ -133,4 +133,22 @@ def test_a_killed_up_leaves_nothing_after_the_next_command(operator: Operator, p
     up.kill()
     up.wait(20)
     operator.run("down", pair).expect(0)
+    assert states(operator, pair) == {}
+
+
+@only_thorough
+def test_a_port_that_is_dropped_is_told_a_minute_after_both_wait(operator: Operator, pair: str) -> None:
+    write(operator, pair, free_port(), "load_s=0.3")
+    process = (folder_of_hosts() / "spark-a/pid").read_text().strip()
+    rule = ("INPUT", "-p", "tcp", "--dport", "29501:29600", "-j", "DROP")
+    inside = ("nsenter", f"--net=/proc/{process}/ns/net", "iptables")
+    subprocess.run([*inside, "-I", *rule], check=True)
+    try:
+        began = time.monotonic()
+        failed = operator.run("up", pair, *HOSTS).expect(5)
+        assert 60 <= time.monotonic() - began < 110
+    finally:
+        subprocess.run([*inside, "-D", *rule], check=True)
+    assert "its ranks wait for each other and do not meet at 10.214.0.1:29501" in failed.err
+    assert "sparkctl hosts check a b" in failed.err
     assert states(operator, pair) == {}

@@ -67,7 +67,7 @@ def pair(operator: Operator, tiny_model: Path) -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def test_two_ranks_meet_and_answer_and_end_together(operator: Operator, pair: str) -> None:
+def test_two_ranks_meet_and_answer_and_end_together_h14(operator: Operator, pair: str) -> None:
     up = operator.run("up", pair, "--hosts", "a,b", timeout=800).expect(0)
     assert f"{pair}: ready at" in up.err
     log = operator.run("logs", pair, "--rank", "1").expect(0).out

@@ -50,7 +50,7 @@ def down(two: TwoSparks) -> None:
 @pytest.mark.a_part(4)
 @pytest.mark.parametrize(("host", "call"), BEGINNING)
 @pytest.mark.parametrize("after", [False, True])
-def test_up_leaves_nothing_after_the_next_command(two: TwoSparks, host: str, call: str, after: bool) -> None:
+def test_up_leaves_nothing_after_the_next_command_h17(two: TwoSparks, host: str, call: str, after: bool) -> None:
     with killed(two, host, call, after=after):
         two.up()
     assert two.containers or (host, call, after) == ("b", "create", False)
@@ -63,7 +63,7 @@ def test_up_leaves_nothing_after_the_next_command(two: TwoSparks, host: str, cal
 @pytest.mark.a_part(3)
 @pytest.mark.parametrize(("host", "call"), [*BEGINNING, *ENDING])
 @pytest.mark.parametrize("after", [False, True])
-def test_up_with_replace_is_finished_by_the_same_command(two: TwoSparks, host: str, call: str, after: bool) -> None:
+def test_up_with_replace_is_finished_by_the_same_command_h17(two: TwoSparks, host: str, call: str, after: bool) -> None:
     two.up()
     with killed(two, host, call, after=after):
         two.up(overrides=("limits.context=4096",), replace=True)
@@ -76,7 +76,7 @@ def test_up_with_replace_is_finished_by_the_same_command(two: TwoSparks, host: s
 @pytest.mark.a_part(2)
 @pytest.mark.parametrize(("host", "call"), AGAIN)
 @pytest.mark.parametrize("after", [False, True])
-def test_restart_leaves_what_the_next_up_makes_whole(two: TwoSparks, host: str, call: str, after: bool) -> None:
+def test_restart_leaves_what_the_next_up_makes_whole_h17(two: TwoSparks, host: str, call: str, after: bool) -> None:
     two.up()
     with killed(two, host, call, after=after):
         by_name.restart(two.world, GROUP, reach=two.reach)
@@ -87,7 +87,7 @@ def test_restart_leaves_what_the_next_up_makes_whole(two: TwoSparks, host: str, 
 @pytest.mark.a_part(2)
 @pytest.mark.parametrize(("host", "call"), ENDING)
 @pytest.mark.parametrize("after", [False, True])
-def test_down_is_finished_by_the_same_command(two: TwoSparks, host: str, call: str, after: bool) -> None:
+def test_down_is_finished_by_the_same_command_h17(two: TwoSparks, host: str, call: str, after: bool) -> None:
     two.up()
     with killed(two, host, call, after=after):
         down(two)
@@ -98,7 +98,7 @@ def test_down_is_finished_by_the_same_command(two: TwoSparks, host: str, call: s
 @pytest.mark.a_part(3)
 @pytest.mark.parametrize(("host", "call"), [("a", "stop"), ("a", "start"), ("b", "start")])
 @pytest.mark.parametrize("after", [False, True])
-def test_an_agent_that_is_killed_is_followed_by_one_that_finishes(
+def test_an_agent_that_is_killed_is_followed_by_one_that_finishes_h17(
     two: TwoSparks, host: str, call: str, after: bool
 ) -> None:
     two.up()

@@ -36,7 +36,7 @@ def specs(two: TwoSparks) -> tuple[ContainerSpec, ContainerSpec]:
     return two.a.engine.specs["pair"], two.b.engine.specs["pair"]
 
 
-def test_the_ranks_are_one_command_that_differs_in_rank_and_addresses_alone(two: TwoSparks) -> None:
+def test_the_ranks_are_one_command_that_differs_in_rank_and_addresses_alone_h8(two: TwoSparks) -> None:
     two.up()
     head, worker = specs(two)
     rank = ("--nnodes", "2", "--node-rank", "1", "--master-addr", "10.0.0.1", "--master-port", "29501", "--headless")
@@ -82,7 +82,7 @@ def test_another_context_needs_replace_and_replaces_both(two: TwoSparks) -> None
     assert "4096" in specs(two)[1].command
 
 
-def test_a_rank_that_does_not_fit_is_refused_with_its_host_before_anything_starts(two: TwoSparks) -> None:
+def test_a_rank_that_does_not_fit_is_refused_with_its_host_before_anything_starts_h4(two: TwoSparks) -> None:
     two.b.host.available = 8 * GIB
     with pytest.raises(DoesNotFitError, match="b: "):
         two.up()
@@ -102,14 +102,14 @@ def test_other_hosts_than_it_needs_are_refused(two: TwoSparks, hosts: tuple[str,
         two.up(*hosts)
 
 
-def test_a_head_that_a_worker_does_not_reach_is_refused(two: TwoSparks) -> None:
+def test_a_head_that_a_worker_does_not_reach_is_refused_h11(two: TwoSparks) -> None:
     two.reach.there["spark-b"].answers = False
     with pytest.raises(EngineError, match=r"b does not reach a at 10\.0\.0\.1 on the fabric"):
         two.up()
     assert two.containers == {}
 
 
-def test_a_worker_that_dies_ends_all_and_the_error_names_it_with_its_cause(two: TwoSparks) -> None:
+def test_a_worker_that_dies_ends_all_and_the_error_names_it_with_its_cause_h12(two: TwoSparks) -> None:
     two.b.engine.prints["pair"] = ["RuntimeError: Unable to find address for: enp1s0f0np0"]
     two.b.engine.on_start["pair"] = dies(1)
     with pytest.raises(NotReadyError, match="rank 1 on b: exited with code 1"):
@@ -118,7 +118,7 @@ def test_a_worker_that_dies_ends_all_and_the_error_names_it_with_its_cause(two: 
     assert kept(two.world) == {}
 
 
-def test_ranks_that_wait_for_each_other_are_told_after_a_minute(two: TwoSparks) -> None:
+def test_ranks_that_wait_for_each_other_are_told_after_a_minute_h11(two: TwoSparks) -> None:
     waits = "world_size=2 rank={} local_rank=0 distributed_init_method=tcp://10.0.0.1:29501 backend=nccl"
     two.a.http.serving.clear()  # type: ignore[union-attr]
     for rank, spark in enumerate((two.a, two.b)):
@@ -137,7 +137,7 @@ def test_an_interrupted_wait_leaves_nothing(two: TwoSparks) -> None:
     assert two.containers == {}
 
 
-def test_an_engine_that_refuses_the_head_leaves_no_worker(two: TwoSparks) -> None:
+def test_an_engine_that_refuses_the_head_leaves_no_worker_h12(two: TwoSparks) -> None:
     two.a.engine.fail["start pair"] = EngineError("no such device")
     with pytest.raises(EngineError, match="a: no such device"):
         two.up()
@@ -216,10 +216,10 @@ def test_half_a_group_is_shown_as_such_with_the_next_step(two: TwoSparks) -> Non
     del two.reach.there["spark-b"]
     (line,) = doubts(two.world, everywhere(two.world, reach=two.reach))
     assert "not all is known: rank 0 on a runs; b is not reached" in line
-    assert [group.name for group in elsewhere(two.world)] == ["pair"]
+    assert elsewhere(two.world) == ["pair runs on a, b as one: sparkctl ps --all-hosts shows it"]
 
 
-def test_hosts_with_other_images_are_refused_with_what_differs(two: TwoSparks) -> None:
+def test_hosts_with_other_images_are_refused_with_what_differs_h9(two: TwoSparks) -> None:
     for digit, spark in (("1", two.a), ("2", two.b)):
         spark.engine.digests[IMAGE] = (f"{IMAGE}@sha256:{digit * 64}",)
         spark.engine.images[IMAGE] = {"/a": digit.encode()}
@@ -228,7 +228,7 @@ def test_hosts_with_other_images_are_refused_with_what_differs(two: TwoSparks) -
     assert two.containers == {}
 
 
-def test_a_group_does_not_start_with_another_cache_on_one_rank(two: TwoSparks) -> None:
+def test_a_group_does_not_start_with_another_cache_on_one_rank_h7(two: TwoSparks) -> None:
     two.up()
     head, worker = specs(two)
     sizes = [spec.command[spec.command.index("--kv-cache-memory-bytes") + 1] for spec in (head, worker)]
@@ -241,7 +241,7 @@ def test_its_name_alone_means_the_hosts_that_it_was_started_on(two: TwoSparks) -
     assert by_name.hosts_of(two.world, "pair") == ("a", "b")
 
 
-def test_an_rdma_device_that_no_process_reaches_is_said(two: TwoSparks) -> None:
+def test_an_rdma_device_that_no_process_reaches_is_said_h8(two: TwoSparks) -> None:
     with connected(two.world, ("a", "b"), reach=two.reach) as hosts:
         assert [host.doubt for host in hosts] == ["", ""]
         two.b.models.files.clear()
@@ -267,10 +267,49 @@ def test_a_host_that_goes_away_while_it_starts_is_said_and_its_rank_is_kept_in_m
     assert two.containers == {}
 
 
-def test_a_head_that_answers_wrongly_is_said_once_with_its_rank(two: TwoSparks) -> None:
+def test_a_head_that_answers_wrongly_is_said_once_with_its_rank_h13(two: TwoSparks) -> None:
     two.a.http.serving = {f"127.0.0.1:{PORT}": "another"}  # type: ignore[union-attr]
     with pytest.raises(NotReadyError) as caught:
         two.up()
     first = caught.value.message.split("\n", 1)[0]
     assert first == "pair is not ready: the server on this port serves another, not pair (loading weights)"
     assert "the log that says so is that of rank 0 on a" in caught.value.message
+
+
+def test_this_machine_may_be_one_of_the_hosts(two: TwoSparks, tmp_path: Path) -> None:
+    hosts = (tmp_path / "hosts.yaml").read_text().replace("ssh: spark-a", "ssh: local")
+    (tmp_path / "hosts.yaml").write_text(hosts)
+    two.here = two.a
+    two.up()
+    assert two.containers == {"a": "running", "b": "running"}
+    found = by_name.parted(two.world, ["pair"], reach=two.reach).groups["pair"]
+    assert by_name.look(two.world, found, reach=two.reach).words == "rank 0 on a runs; rank 1 on b runs"
+    by_name.down(two.world, found, reach=two.reach)
+    assert two.containers == {}
+
+
+def test_a_hosts_file_that_cannot_be_used_keeps_no_service_of_this_machine_from_ending(
+    two: TwoSparks, tmp_path: Path
+) -> None:
+    (tmp_path / "hosts.yaml").write_text("hosts: 3\n")
+    two.here.run("up", "e4b-nvfp4").expect(0)
+    done = two.here.run("down", "e4b-nvfp4").expect(0)
+    assert "it is not known which services run on several hosts" in done.err
+    assert two.here.engine.there == {}
+
+
+def test_what_has_its_name_elsewhere_or_alone_is_not_ended(two: TwoSparks) -> None:
+    two.up()
+    with pytest.raises(InputError, match="pair was started on a, b, and not on b, a"):
+        two.up("b", "a")
+    two.here.files = FakeFiles()
+    with pytest.raises(InputError, match="b has a rank of pair over other hosts: a, b"):
+        two.up("b", "a")
+    assert two.containers == {"a": "running", "b": "running"}
+    head = two.a.engine.container("pair")
+    assert head is not None
+    alone = {name: value for name, value in head.labels.items() if name != labels.LABEL_GROUP}
+    two.a.engine.there[head.id] = head._replace(labels=alone)
+    with pytest.raises(InputError, match="a has pair as a service of one host"):
+        two.up()
+    assert two.containers == {"a": "running", "b": "running"}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.operations.groups.kept import KeptGroup, keep, kept
+from sparkctl.operations.groups.shown import elsewhere
 from sparkctl.operations.groups.watch import LOOK_S, GroupWatch
 from sparkctl.planning.box.declared import Restarts
 from tests.support.two_sparks import AtOnce, TwoSparks, two_sparks
@@ -46,7 +47,7 @@ def dies(two: TwoSparks, host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["a", "b"])
-def test_a_rank_that_ends_ends_all_and_they_start_again_as_one(
+def test_a_rank_that_ends_ends_all_and_they_start_again_as_one_h14(
     two: TwoSparks, watch: Callable[[float], GroupWatch], host: str
 ) -> None:
     watch(LOOK_S)
@@ -61,7 +62,7 @@ def test_a_rank_that_ends_ends_all_and_they_start_again_as_one(
     assert two.a.engine.calls == ["start pair"]
 
 
-def test_a_host_that_is_away_is_no_rank_that_ended(two: TwoSparks, watch: Callable[[float], GroupWatch]) -> None:
+def test_a_host_that_is_away_is_no_rank_that_ended_h15(two: TwoSparks, watch: Callable[[float], GroupWatch]) -> None:
     away = two.reach.there.pop("spark-b")
     found = watch(60.0)
     assert two.containers == {"a": "running", "b": "running"}
@@ -77,7 +78,14 @@ def test_one_that_fails_again_and_again_is_given_up_and_leaves_nothing(
     dies(two, "b")
     watch(200.0)
     assert two.containers == {}
-    assert kept(two.world) == {}
+    (line,) = elsewhere(two.world)
+    assert line.startswith("pair does not run on a, b: given up: 3 starts within 30m 00s ended before it was ready")
+    watch(600.0)
+    assert two.containers == {}
+    two.b.engine.on_start.clear()
+    two.up()
+    assert kept(two.world)["pair"].held == ""
+    assert watch(LOOK_S).words["pair"] == "whole"
 
 
 def test_the_bounds_of_its_stack_are_kept_with_it(two: TwoSparks, watch: Callable[[float], GroupWatch]) -> None:

@@ -13,7 +13,7 @@ from sparkctl.cli.hosts.brought import show
 from sparkctl.cli.output import Output
 from sparkctl.operations.doctor import Status
 from sparkctl.operations.hosts import held
-from sparkctl.operations.hosts.distribute.distribute import Brought
+from sparkctl.operations.hosts.distribute.one_host import Brought
 from sparkctl.operations.hosts.doctor import check
 from sparkctl.operations.hosts.judged import of_holds
 from sparkctl.operations.hosts.reached import world_there
@@ -82,9 +82,9 @@ def test_two_hosts_are_compared_by_what_they_have_of_a_recipe(bench: CopyBench) 
 
 def test_a_difference_says_what_to_do(bench: CopyBench) -> None:
     one, other = held_by(bench, "a"), held_by(bench, "c")
-    (difference,) = [row for row in of_holds([one, other]) if "model" in row.found]
+    (difference,) = [row for row in of_holds([one, other], "box") if "model" in row.found]
     assert difference.status is Status.WARNING
-    assert "sparkctl hosts distribute tiny --to c --from a" in difference.fix
+    assert "sparkctl hosts distribute box --to c --from a" in difference.fix
 
 
 def test_the_commands_say_what_is_wrong(bench: CopyBench) -> None:

@@ -76,7 +76,7 @@ def test_what_cannot_be_added_is_refused_before_anybody_is_asked(
     assert (tmp_path / "hosts.yaml").read_text() == TWO
 
 
-def test_a_host_that_is_down_costs_the_others_nothing(spark: FakeSpark, reach: FakeReach, tmp_path: Path) -> None:
+def test_a_host_that_is_down_costs_the_others_nothing_h1(spark: FakeSpark, reach: FakeReach, tmp_path: Path) -> None:
     (tmp_path / "hosts.yaml").write_text(TWO)
     there = reach.there["spark-a"]
     del reach.there["spark-b"]
@@ -88,7 +88,7 @@ def test_a_host_that_is_down_costs_the_others_nothing(spark: FakeSpark, reach: F
     assert {within for _, _, within in reach.asked} == {5.0}
 
 
-def test_the_same_machine_twice_is_refused(spark: FakeSpark, reach: FakeReach, tmp_path: Path) -> None:
+def test_the_same_machine_twice_is_refused_h2(spark: FakeSpark, reach: FakeReach, tmp_path: Path) -> None:
     (tmp_path / "hosts.yaml").write_text(TWO)
     reach.there["spark-b"].facts = FACTS
     with pytest.raises(InputError, match="a and b are the same machine"):

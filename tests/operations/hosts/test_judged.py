@@ -36,7 +36,7 @@ def test_a_host_that_is_well_has_nothing_against_it() -> None:
     assert differ(A, B) == []
 
 
-def test_a_clock_that_is_off_by_an_hour_is_said_with_its_side() -> None:
+def test_a_clock_that_is_off_by_an_hour_is_said_with_its_side_h3() -> None:
     assert wrong(A._replace(skew_s=3600.0)) == ["clock: 1h 00m ahead of this machine's"]
     assert wrong(A._replace(skew_s=-3600.0)) == ["clock: 1h 00m behind this machine's"]
     assert differ(A._replace(skew_s=2.0), B._replace(skew_s=-2.0)) == ["clock: 4s apart"]

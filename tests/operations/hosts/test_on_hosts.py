@@ -133,7 +133,7 @@ def test_two_hosts_are_added_and_compared_by_what_they_are(operator: Operator) -
         ("nosuchuser@spark-a", "it takes none of your keys"),
     ],
 )
-def test_a_host_that_is_not_reached_is_said_with_the_reason(operator: Operator, target: str, said: str) -> None:
+def test_a_host_that_is_not_reached_is_said_with_the_reason_h1(operator: Operator, target: str, said: str) -> None:
     operator.write("hosts.yaml", f"hosts:\n  x: {{ssh: {target}}}\n")
     assert f"x is not reached: {said}" in operator.run("--host", "x", "ps").expect(4).err
 
@@ -145,7 +145,7 @@ def test_a_host_that_hangs_and_a_machine_that_is_named_twice_are_said(operator: 
     assert "a and x are the same machine" in operator.run("ps", "--all-hosts").expect(2).err
 
 
-def test_a_lock_is_free_when_the_connection_is_killed(hosts_folder: Path) -> None:
+def test_a_lock_is_free_when_the_connection_is_killed_h16(hosts_folder: Path) -> None:
     program = ("ssh", "-F", str(hosts_folder / "ssh_config"))
     one, other = (RemoteSpark(name, "spark-a", program=program) for name in ("one", "other"))
     try:

@@ -55,7 +55,9 @@ def test_hosts_that_have_the_same_differ_in_nothing() -> None:
         (BUILT, BUILT._replace(layers=()), None),
     ],
 )
-def test_an_image_is_the_same_by_digest_else_by_layers_never_by_id(one: Image, other: Image, same: bool | None) -> None:
+def test_an_image_is_the_same_by_digest_else_by_layers_never_by_id_h9(
+    one: Image, other: Image, same: bool | None
+) -> None:
     assert same_image(one, other) is same
     assert same_image(other, one) is same
 
@@ -79,7 +81,7 @@ def test_another_image_is_told_by_what_tells_most() -> None:
     assert told(B._replace(vllm="0.31.1")) == ["e4b: vLLM: 0.31.1 on b, 0.32.0 on a"]
 
 
-def test_a_file_that_differs_is_named_with_its_host() -> None:
+def test_a_file_that_differs_is_named_with_its_host_h9() -> None:
     corrupt = HeldFile(5_000_000_000, ("sha256:44",))
     assert told(with_model(files=files(SHARD, corrupt))) == [
         f"e4b: model's {SHARD}: sha256:44 on b, sha256:33 on a",

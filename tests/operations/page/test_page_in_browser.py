@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sparkctl.base.units import GIB
 from sparkctl.operations.page import rendered
 from sparkctl.operations.page.pages import EVENTS, html
-from sparkctl.operations.page.view import BoxView, GatewayOnPage, RequestOnPage
+from sparkctl.operations.page.view import (
+    BoxView,
+    GatewayOnPage,
+    HostOnPage,
+    MemoryHolder,
+    MemoryNow,
+    RequestOnPage,
+    TroubleOnPage,
+)
 from sparkctl.world.door_ports import PageAnswer
 from tests.support.applied_stack import AppliedStack
 from tests.support.browsers import SOON_MS, browser, opened, row
@@ -70,6 +79,23 @@ def test_a_service_is_stopped_started_followed_and_seen_again(browser: Any, stac
         page.locator("#log").get_by_text("onerror").wait_for()
         assert page.title() == f"log of {SMALL}"
         assert [one for one in complaints if "ERR_INCOMPLETE_CHUNKED" not in one] == [], "the cut is one of them"
+
+
+def test_the_bar_and_the_state_of_another_host_follow_the_stream(browser: Any, stack: AppliedStack) -> None:  # noqa: ANN401
+    memory = MemoryNow("memory", 120 * GIB, 60 * GIB, 10 * GIB, holders=(MemoryHolder(EVIL, 50 * GIB, 0),))
+    silent = HostOnPage("b", TroubleOnPage("nothing answers at its ssh port", "is it switched on?"))
+    with served_in_a_thread(stack.world) as bench:
+        bench.desk.shown = GatewayOnPage(bench.url, hosts=(silent,))
+        with opened(browser, bench.url) as (page, complaints):
+            page.get_by_text("b, which does not answer").wait_for()
+            bench.desk.shown = GatewayOnPage(bench.url, hosts=(HostOnPage("b", None, (memory,)),))
+            page.get_by_text("b: memory, 120.0 GiB").wait_for()
+            bar = page.locator('[data-bar="h0"] svg')
+            assert bar.locator("rect.held").count() == 1
+            assert "50.0 GiB held by <img" in (bar.get_attribute("aria-label") or "")
+            page.locator('table[data-rows="hosts"] tr[data-key="b"]').get_by_text("answers", exact=True).wait_for()
+            assert complaints == []
+            assert page.title() != "owned"
 
 
 def hostile_pages() -> Pages:

@@ -20,7 +20,7 @@ def test_a_rank_that_has_not_come_is_waited_for_however_long() -> None:
     assert not ranks.in_vain(10_000.0)
 
 
-def test_all_that_wait_for_each_other_for_a_minute_wait_in_vain() -> None:
+def test_all_that_wait_for_each_other_for_a_minute_wait_in_vain_h11() -> None:
     ranks = Ranks.of(2).with_lines(0, [WAITS], 1.0).with_lines(1, ["Loading", WAITS], 300.0)
     assert not ranks.in_vain(300.0 + MEET_S - 1)
     assert ranks.in_vain(300.0 + MEET_S)

@@ -29,7 +29,7 @@ AWAY = SeenRank("b", reached=False)
         ((HEAD,), GroupKind.UNKNOWN),
     ],
 )
-def test_a_host_that_does_not_answer_is_no_rank_that_ended(seen: tuple[SeenRank, ...], kind: GroupKind) -> None:
+def test_a_host_that_does_not_answer_is_no_rank_that_ended_h15(seen: tuple[SeenRank, ...], kind: GroupKind) -> None:
     assert judge(HOSTS, seen).kind is kind
 
 

@@ -35,6 +35,8 @@ def step(*ranks: SeenRank, past: GroupPast = NEW, now: float = 100.0, **more: bo
         ((STOPPED, DEAD), GroupAction.START, "the workers first"),
         ((STOPPED, SeenRank("b")), GroupAction.END, "a container of it was removed"),
         ((SeenRank("a"), SeenRank("b")), GroupAction.NOTHING, "nothing of it is there"),
+        ((HEAD._replace(hosts=("a", "c")), SeenRank("b")), GroupAction.NOTHING, "was not started from here"),
+        ((HEAD._replace(rank=None, hosts=()), DEAD), GroupAction.NOTHING, "was not started from here"),
     ],
 )
 def test_each_state_has_one_next_step(ranks: tuple[SeenRank, ...], action: GroupAction, said: str) -> None:
@@ -94,7 +96,7 @@ rank = st.builds(
 
 
 @given(rank, rank, st.booleans(), st.booleans())
-def test_a_group_is_never_started_while_a_rank_of_it_may_run(
+def test_a_group_is_never_started_while_a_rank_of_it_may_run_h15(
     one: SeenRank, other: SeenRank, worked_on: bool, ready: bool
 ) -> None:
     ranks = (one._replace(host="a"), other._replace(host="b"))

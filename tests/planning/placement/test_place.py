@@ -69,7 +69,7 @@ def test_vllms_own_check_counts() -> None:
     assert "x: a comes nearest" in told(found)
 
 
-def test_a_refusal_names_the_nearest_host_and_what_is_missing_there() -> None:
+def test_a_refusal_names_the_nearest_host_and_what_is_missing_there_h4() -> None:
     hosts = [host("a", running("x", 60)), host("b", running("y", 30)), host("off", reachable=False)]
     found = place([service("x", 60, at=("a",)), service("y", 30, at=("b",)), service("new", 90)], hosts)
     assert found.where == {"x": ("a",), "y": ("b",)}
@@ -155,7 +155,7 @@ def test_what_changes_and_fits_nowhere_stays_as_it_is() -> None:
     assert "x: a comes nearest" in told(found)
 
 
-def test_a_host_that_does_not_answer_keeps_its_services_and_gets_nothing_new() -> None:
+def test_a_host_that_does_not_answer_keeps_its_services_and_gets_nothing_new_h5() -> None:
     hosts = [host("a", running("x", 20), reachable=False), host("b", running("y", 80))]
     changed = PlacedService((need("x", 30, digest="2"),), at=("a",))
     found = place([changed, service("y", 80, at=("b",)), service("new", 40)], hosts)
@@ -255,7 +255,7 @@ def stands(services: list[PlacedService], found: Placement) -> list[PlacedServic
 
 
 @pytest.mark.parametrize("seed", range(examples(8)))
-def test_no_host_takes_more_than_its_own_admission_allows(seed: int) -> None:
+def test_no_host_takes_more_than_its_own_admission_allows_h4(seed: int) -> None:
     dice = Random(seed)  # noqa: S311  (a seed, so that a failure comes again)
     services, hosts = drawn(dice, 40), drawn_hosts(dice, 16)
     found = place(services, hosts)
@@ -272,7 +272,7 @@ def test_no_host_takes_more_than_its_own_admission_allows(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(examples(4)))
-def test_a_plan_that_is_made_again_moves_nothing_and_a_lost_host_only_its_own(seed: int) -> None:
+def test_a_plan_that_is_made_again_moves_nothing_and_a_lost_host_only_its_own_h5(seed: int) -> None:
     dice = Random(seed)  # noqa: S311  (a seed, so that a failure comes again)
     services, hosts = drawn(dice, 24), drawn_hosts(dice, 16)
     first = place(services, hosts)

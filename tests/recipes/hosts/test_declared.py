@@ -55,7 +55,7 @@ def test_hosts_are_read() -> None:
         ("hosts:\n  a b: {ssh: s}\n", "expected a name"),
     ],
 )
-def test_what_is_wrong_is_said_at_its_line(text: str, said: str) -> None:
+def test_what_is_wrong_is_said_at_its_line_h2(text: str, said: str) -> None:
     with pytest.raises(ProblemsError) as caught:
         declared(text)
     assert said in str(caught.value)

@@ -41,7 +41,7 @@ def test_a_worker_is_headless_and_says_its_own_address_and_interface() -> None:
     assert found.container.devices == ()
 
 
-def test_a_head_with_rdma_reaches_its_devices_without_privileges() -> None:
+def test_a_head_with_rdma_reaches_its_devices_without_privileges_h8() -> None:
     found = of_rank(recipe(container={"ipc": "host"}), RankPlace(0, (A, B)))
     assert found.env["NCCL_IB_HCA"] == "r0,r1"
     assert found.container.devices == ("/dev/infiniband",)
@@ -60,7 +60,7 @@ def test_a_head_with_rdma_reaches_its_devices_without_privileges() -> None:
         ({"container": {"restart": "always"}}, "container.restart is always"),
     ],
 )
-def test_what_differs_between_hosts_is_none_of_the_recipes(more: dict[str, object], said: str) -> None:
+def test_what_differs_between_hosts_is_none_of_the_recipes_h8(more: dict[str, object], said: str) -> None:
     with pytest.raises(InputError, match=said):
         of_rank(recipe(**more), RankPlace(0, (A, B)))
 

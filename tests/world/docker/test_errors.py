@@ -421,3 +421,11 @@ def test_a_call_is_made_to_its_end_before_an_interruption_is_raised() -> None:
         signal.signal(signal.SIGINT, before)
     assert made == ["to its end"]
     assert to_its_end(lambda: 3) == 3
+
+
+def test_an_engine_of_another_host_is_called_by_the_name_of_that_host() -> None:
+    there = Endpoint("unix:///a/folder/of/ours/engine.sock", 1.0, of="b")
+    with pytest.raises(EngineError) as caught, there.asked("list the containers"):
+        raise ConnectionRefusedError
+    assert caught.value.message == "no Docker engine answers at b (connection refused)"
+    assert caught.value.hint == "sparkctl hosts doctor says how b is"

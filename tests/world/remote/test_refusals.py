@@ -34,7 +34,7 @@ PRINTED = {
 
 
 @pytest.mark.parametrize("means", PRINTED)
-def test_a_refusal_is_said_with_what_to_do(means: str) -> None:
+def test_a_refusal_is_said_with_what_to_do_h1(means: str) -> None:
     error = refusal("b", "you@spark2", PRINTED[means])
     assert error.message == f"b is not reached: {means}"
     assert error.hint
@@ -69,7 +69,7 @@ def test_no_module_is_sent_in_vain() -> None:
     assert done.stdout.split() == []
 
 
-def test_a_host_that_hangs_or_ends_is_said(tmp_path: Path) -> None:
+def test_a_host_that_hangs_or_ends_is_said_h1(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="b is not reached: it did not answer within"):
         RemoteSpark("b", "spark2", program=_ssh(tmp_path, "exec sleep 30"), within_s=0.2)
     with pytest.raises(EngineError, match="b is not reached: it takes none of your keys"):

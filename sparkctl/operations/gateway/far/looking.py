@@ -20,6 +20,8 @@ from sparkctl.planning.gateway.places.elsewhere import FarNamed
 from sparkctl.world import labels
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sparkctl.operations.context import World
     from sparkctl.operations.hosts.reached import ConnectedHost
     from sparkctl.operations.page.seen.server_looks import ServerLooks
@@ -51,33 +53,43 @@ class FarService(NamedTuple):
     server: ServerAt | None
 
 
-def services_there(
-    there: World, host: tuple[str, DeclaredHost], reached: ConnectedHost, looks: ServerLooks
-) -> tuple[FarService, ...]:
-    """Return the services of a host that is connected; ``host`` is its name, and what is declared of it.
+class Looking(NamedTuple):
+    """A host that is looked at: its name, what is declared of it, the way there, its world, and earlier looks.
+
+    ``alive`` is called before each of its servers is asked, which may take seconds.
+    """
+
+    name: str
+    declared: DeclaredHost
+    reached: ConnectedHost
+    there: World
+    looks: ServerLooks
+    alive: Callable[[], None]
+
+
+def services_there(host: Looking) -> tuple[FarService, ...]:
+    """Return the services of a host that is connected.
 
     Raises:
         EngineError: its engine does not answer.
     """
     found = []
-    for name, container in deployed.services(there.engine)[:MOST]:
+    for name, container in deployed.services(host.there.engine)[:MOST]:
+        host.alive()
         record = labels.read(container.labels)
         if not is_set_aside(container) and record.url is not None:  # a worker of a group has none: its head answers
-            found.append(_service(there, host, reached, looks, Deployed(name, record, container, None)))
-    looks.keep([one.named.name for one in found])
+            found.append(_service(host, Deployed(name, record, container, None)))
+    host.looks.keep([one.named.name for one in found])
     return tuple(found)
 
 
-def _service(
-    there: World, host: tuple[str, DeclaredHost], reached: ConnectedHost, looks: ServerLooks, one: Deployed
-) -> FarService:
-    name, declared = host
+def _service(host: Looking, one: Deployed) -> FarService:
     record, flags = one.record, differences.flags(one.container.command)
     context, sequences = count(flags.get("--max-model-len")), count(flags.get("--max-num-seqs"))
-    named = FarNamed(name, one.name, record.recipe or "", record.served_names or (), context, sequences)
+    named = FarNamed(host.name, one.name, record.recipe or "", record.served_names or (), context, sequences)
     if (record.url or "").startswith("https:"):
         return FarService(named, SeenAtDesk(named.service, DeskState.OFF, NO_TLS), None)
-    seen = looks.look(one)
+    seen = host.looks.look(one)
     life, words = liveness.judge(seen.since, seen.last)
     metrics = seen.last.metrics
     requests = 0 if metrics is None else int((metrics.running or 0) + (metrics.waiting or 0))
@@ -85,10 +97,10 @@ def _service(
     if told.state is DeskState.OFF:
         return FarService(named, told, None)
     try:
-        server = way(declared, reached, record, one.container)
+        server = way(host.declared, host.reached, record, one.container)
     except EngineError as error:
         return FarService(named, told._replace(state=DeskState.OFF, why=error.message), None)
-    key = there.key_of(one.container) or ""
+    key = host.there.key_of(one.container) or ""
     return FarService(named, told, server._replace(key=key))
 
 

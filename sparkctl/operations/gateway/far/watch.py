@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl.base.errors import EngineError, SparkctlError
 from sparkctl.base.units import format_duration
 from sparkctl.operations.agent.agent import LOOK_S
-from sparkctl.operations.gateway.far.looking import services_there
+from sparkctl.operations.gateway.far.looking import Looking, services_there
 from sparkctl.operations.hosts.reached import ASKED_S, world_of
 from sparkctl.operations.page.seen.server_looks import ServerLooks
 from sparkctl.operations.page.seen.watched import BoxWatch
@@ -31,7 +31,8 @@ AGAIN_S: Final = 15.0
 BOX_S: Final = 30.0
 """So often its memory is looked at while nobody sees the page, as that of this host is."""
 HELD_S: Final = 12.0
-"""A look that takes longer counts as no answer, a choice: two of its questions may take 5 s."""
+"""A look at its engine, or at one of its servers, that takes longer counts as no answer, a choice: a server is asked
+two questions, of 5 s each."""
 
 
 UPTIME: Final = Path("/proc/uptime")
@@ -82,6 +83,7 @@ class HostWatch:
         self.box: BoxView | None = None
         self._box_at = float("-inf")
         self._began: float | None = None
+        self._boxing: threading.Thread | None = None
         self._wake = threading.Event()
         self._over = threading.Event()
 
@@ -147,7 +149,7 @@ class HostWatch:
                 return
             self._told(found)
             if found.problem is None and not found.here:
-                self.look_at_box()
+                self._begin_box()
             self._wake.wait(AGAIN_S if found.problem is not None else LOOK_S)
 
     def _looked_again(self) -> HostLook:
@@ -170,23 +172,30 @@ class HostWatch:
         machine = (facts.machine_id, facts.boot_id)
         if facts.machine_id and machine == (mine.machine_id, mine.boot_id):
             return HostLook(self.name, machine=machine, here=True)
-        services = services_there(way.there, (self.name, self.declared), way.reached, way.looks)
+        services = services_there(Looking(self.name, self.declared, way.reached, way.there, way.looks, self._alive))
         return HostLook(self.name, None, services, machine)
 
+    def _alive(self) -> None:
+        self._began = self._world.clock.monotonic()
+
+    def _begin_box(self) -> None:
+        """Begin a look at its memory, unless one goes on: a driver that is held up holds up no look at its services."""
+        if self._boxing is None or not self._boxing.is_alive():
+            self._boxing = threading.Thread(target=self.look_at_box, daemon=True)
+            self._boxing.start()
+
     def look_at_box(self) -> None:
-        """Look at its memory, where it is time. It takes longer than its services do, and nobody waits for it."""
+        """Look at its memory, where it is time."""
         way, now = self._way, self._world.clock.monotonic()
         if way is None or not (self._watched() or now - self._box_at >= BOX_S):
             return
-        self._began, self._box_at = now, now
+        self._box_at = now
         try:
             self.box = way.box.look()
         except SparkctlError:
             self.break_off()  # the next look says why
         except Exception:  # noqa: BLE001  (likewise)
             self._report_defect()
-        finally:
-            self._began = None
 
     def _connected(self) -> _Way:
         """Return the connection, which is made where there is none.

@@ -26,7 +26,7 @@ _NONE: Final = len(Rank)
 class RankLog(NamedTuple):
     """A rank that may have the cause: its host, its container, the values that no message holds; ``why`` it failed.
 
-    ``ended``: it was seen to end first. ``phase`` is where its start was.
+    ``ended``: it was seen to end first, or not to come at all. ``phase`` is where its start was.
     """
 
     rank: int

@@ -51,6 +51,7 @@ class GroupProof:
         self._phases = [Phase.STARTING] * len(ranks)
         self._clock = ranks[0].host.world.ports.clock
         self._why: dict[int, str] = {}
+        self._late: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -92,8 +93,10 @@ class GroupProof:
             next(proof)
         except NotReadyError as error:
             first = error.message.split("\n", 1)[0].removeprefix(f"{self.name} is not ready: ")
-            why = first.rpartition(" (")[0] if first.endswith(")") else first  # its phase, which is said again
-            raise explained(self.name, self._logs(), why or first) from None
+            why = (first.rpartition(" (")[0] if first.endswith(")") else first) or first  # its phase is said again
+            late = self._meeting.late(self._clock.monotonic())
+            self._why |= dict.fromkeys(late, f"has not come to the others, which wait for it; {why}")
+            raise explained(self.name, self._logs(), why) from None
 
     def _look(self, tails: Sequence[LogTail]) -> None:
         """Look at every rank: each has to run.
@@ -114,6 +117,7 @@ class GroupProof:
             raise explained(self.name, self._logs(), "a rank has ended")
         if self._meeting.in_vain(now):
             raise self._not_met()
+        self._tell_late(now)
 
     def _not_met(self) -> NotReadyError:
         group = self._ranks[0].service.record.group
@@ -123,6 +127,15 @@ class GroupProof:
         hosts = " ".join(one.host.name for one in self._ranks[:2])
         hint = f"sparkctl hosts check {hosts}; does a firewall drop ports of the fabric? all of them have to be open"
         return NotReadyError(message, hint=hint)
+
+    def _tell_late(self, now: float) -> None:
+        """Tell once of each rank that the others have waited for in vain so far: it may be slow, or never come."""
+        late = self._meeting.late(now)
+        for rank in late:
+            if rank not in self._late:
+                said = f"rank {rank} on {self._ranks[rank].host.name} has not come for a minute, and the others wait"
+                self._report.warn(f"{self.name}: {said}: sparkctl logs {self.name} --rank {rank}")
+        self._late = late
 
     def _tell(self, rank: int, lines: Sequence[str]) -> None:
         """Tell where a worker is; the head's own proof tells where that is."""

@@ -9,69 +9,33 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from sparkctl.base.errors import CheckError, EngineError, InputError, SparkctlError
-from sparkctl.base.units import format_bytes
 from sparkctl.operations.hosts import listed
-from sparkctl.operations.hosts.distribute import decided, images, models
-from sparkctl.operations.hosts.distribute.connected import There, connected
+from sparkctl.operations.hosts.distribute.at_once import at_once
+from sparkctl.operations.hosts.distribute.connected import connected
+from sparkctl.operations.hosts.distribute.one_host import Distributed, LookedHosts, OneHost
 from sparkctl.operations.hosts.everywhere import AT_ONCE
 from sparkctl.operations.hosts.held import holds, named
 from sparkctl.operations.hosts.reached import by_ssh
-from sparkctl.operations.hosts.same import IMAGE, of_two
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.hosts.distribute.images import ImageCopy
-    from sparkctl.operations.hosts.distribute.models import CopyWay, ModelCopy
+    from sparkctl.operations.hosts.distribute.connected import There
+    from sparkctl.operations.hosts.distribute.one_host import Brought, WantedCopies
     from sparkctl.operations.hosts.reached import Reach
     from sparkctl.operations.hosts.same import HostHolds
     from sparkctl.operations.stack.lock.behind import Names
     from sparkctl.recipes.hosts.declared import DeclaredHost
     from sparkctl.world.host import MachineFacts
+    from sparkctl.world.ports import Report
 
 T = TypeVar("T")
 WAIT_S: Final = 24 * 3600.0
 """For so long a copy waits for another one to the same host: a choice, above what any model takes."""
-NOTHING: Final = "there"
-
-
-class Brought(NamedTuple):
-    """What a host got of a service, or would get: its image or a model, called ``name``.
-
-    ``source`` is the host that it came from, None for a registry. ``way`` is in words, ``there`` where nothing had to
-    come. ``bytes`` and ``files`` are those that came, or would; ``problem`` is why they cannot: no room.
-    """
-
-    host: str
-    service: str
-    what: str
-    name: str
-    source: str | None
-    way: str
-    bytes: int = 0
-    files: int = 0
-    problem: str | None = None
-
-
-class WantedCopies(NamedTuple):
-    """What an operator asks for: recipes or stacks; from which host (None: whichever has it), to which (all others)."""
-
-    names: Sequence[str]
-    overrides: Sequence[str] = ()
-    source: str | None = None
-    to: Sequence[str] = ()
-
-
-class _Looked(NamedTuple):
-    """What the hosts have, before anything is carried: of each service in the same order."""
-
-    there: Mapping[str, There]
-    names: Mapping[str, Sequence[Names]]
-    held: Mapping[str, Sequence[HostHolds]]
 
 
 def distribute(
@@ -81,15 +45,16 @@ def distribute(
     dry_run: bool = False,
     reach: Reach = by_ssh,
     here: Callable[[], MachineFacts] | None = None,
-) -> list[Brought]:
+) -> Distributed:
     """Bring images and models of recipes to hosts; with ``dry_run`` say what would come.
 
-    A host that fails costs the others nothing: it is told at the end.
+    A host that fails costs the others nothing. Its error is returned: an InputError where a name is none, no host has a
+    model, or hosts have different ones and none was named; an EngineError where it is not reached, an engine, a disk or
+    a network refuses, or there is no room; a CheckError where it has not what the source has afterwards.
 
     Raises:
-        InputError: a name is none, no host has a model, or hosts have different ones and none was named.
-        EngineError: a host is not reached, an engine, a disk or a network refuses, or there is no room.
-        CheckError: what is on a host afterwards is not what the source has.
+        InputError: there is no such host, or there are none.
+        EngineError: the host that is to give is not reached.
     """
     hosts, targets = _wanted(world, asked)
     with connected(world, hosts, reach=reach, here=here) as (there, lost), ExitStack() as locked:
@@ -101,14 +66,14 @@ def distribute(
         failed = {name: lost[name] for name in targets if name in lost}
         for name in lost.keys() - failed.keys():
             world.report.warn(lost[name].message)
-        brought: list[Brought] = []
-        for name in targets:
-            if name not in failed:
-                bring = partial(_to_host, world, looked, asked, targets, name, dry_run=dry_run)
-                brought += _attempted(failed, name, bring) or []
-    if failed:
-        raise _joined(failed)
-    return brought
+
+        def serve(name: str, report: Report) -> list[Brought]:
+            one = OneHost(report, looked, asked, targets, name)
+            return _attempted(failed, name, partial(one.bring, dry_run=dry_run)) or []
+
+        found = at_once(world.report, {name: partial(serve, name) for name in targets if name not in failed})
+    error = _joined([failed[name] for name in targets if name in failed])
+    return Distributed(tuple(one for brought in found.values() for one in brought), error)
 
 
 def _attempted(failed: dict[str, SparkctlError], name: str, act: Callable[[], T]) -> T | None:
@@ -149,7 +114,7 @@ def _lock(locked: ExitStack, world: World, target: There) -> None:
     locked.enter_context(held)
 
 
-def _looked(there: Mapping[str, There], asked: WantedCopies, lost: dict[str, SparkctlError]) -> _Looked:
+def _looked(there: Mapping[str, There], asked: WantedCopies, lost: dict[str, SparkctlError]) -> LookedHosts:
     """Ask all hosts at once what they have; why one does not say it is put with those that are ``lost``.
 
     Raises:
@@ -166,123 +131,18 @@ def _looked(there: Mapping[str, There], asked: WantedCopies, lost: dict[str, Spa
     wrong = next((error for error in lost.values() if isinstance(error, InputError)), None)
     if not found and wrong is not None:
         raise wrong
-    return _Looked(
+    return LookedHosts(
         {name: there[name] for name in found},
         {name: answer[0] for name, answer in found.items()},
         {name: answer[1] for name, answer in found.items()},
     )
 
 
-def _to_host(
-    world: World, looked: _Looked, asked: WantedCopies, targets: Sequence[str], target: str, *, dry_run: bool
-) -> list[Brought]:
-    """Bring to one host what it lacks, service by service."""
-    found: list[Brought] = []
-    ways: dict[str, CopyWay] = {}
-    for index, names in enumerate(looked.names[target]):
-        held = {name: looked.held[name][index] for name in looked.there}
-        come_from = decided.sources(held, asked.source, targets)
-        image = _image(world, looked, come_from["image"], target, names, dry_run=dry_run)
-        found.append(image)
-        for what, source in come_from.items():
-            if what == IMAGE or source is None or source == target:
-                continue
-            copy = _model_copy(looked, index, what, source, target)
-            found.append(_model(world, copy, partial(_way, world, copy, ways), dry_run=dry_run))
-        if not dry_run:
-            _prove(looked, asked, index, come_from, target)
-    return found
-
-
-def _image(world: World, looked: _Looked, source: str | None, target: str, names: Names, *, dry_run: bool) -> Brought:
-    """Bring an image."""
-    reference = names.recipe.image
-    by = looked.there[source] if source is not None and source != target else None
-    told = partial(Brought, target, names.service, IMAGE, reference)
-    copy = images.looked(names.service, reference, by, looked.there[target])
-    if copy is None:
-        return told(source, NOTHING)
-    size = copy.image.size_bytes if copy.image is not None else 0
-    if dry_run:
-        return told(_from(copy), copy.way, size, problem=copy.no_room)
-    if copy.no_room is not None:
-        raise EngineError(copy.no_room, hint="remove images that nothing uses there: docker image prune --all")
-    if copy.why:
-        world.report.say(f"{target}: {reference} is carried: {copy.why}")
-    return told(_from(copy), copy.way, images.bring(world.report, copy) or size)
-
-
-def _from(copy: ImageCopy) -> str | None:
-    return None if copy.pulled is not None or copy.source is None else copy.source.name
-
-
-def _model_copy(looked: _Looked, index: int, what: str, source: str, target: str) -> ModelCopy:
-    """Return what has to go of a model."""
-    ends = looked.there[source], looked.there[target]
-    names, there = looked.names[source][index], looked.names[target][index]
-    recipe, operator = there.recipe, ends[1].world.operator
-    giving = names.model if what == "model" else names.draft
-    if giving is None or giving.here is None:
-        raise EngineError(f"{source} has no {what} of {names.service} any more")
-    speculative = recipe.speculative
-    path = recipe.model.path if what == "model" else speculative.path if speculative is not None else None
-    folder = operator.expand(path) if path is not None else giving.here
-    place = models.place(giving.here, folder, operator.hub(recipe.cache), giving.repo)
-    copy = models.looked(names.service, what, giving.repo, ends, giving.here, place)
-    revision = recipe.model.revision if what == "model" else None
-    return copy._replace(reference=models.reference(place, revision))
-
-
-def _way(world: World, copy: ModelCopy, known: dict[str, CopyWay]) -> CopyWay:
-    """Return how models go, which is tried once for each source; and tell why they do not go over the fabric."""
-    source = copy.source.name
-    if source not in known:
-        known[source] = way = models.way(copy.source, copy.target)
-        if way.to is None:
-            world.report.say(f"{copy.target.name}: models come from {source} through this machine: {way.why}")
-    return known[source]
-
-
-def _model(world: World, copy: ModelCopy, way: Callable[[], CopyWay], *, dry_run: bool) -> Brought:
-    """Bring a model."""
-    told = partial(Brought, copy.target.name, copy.service, copy.what, copy.repo, copy.source.name)
-    if dry_run:
-        return told(str(way()) if copy.missing else NOTHING, copy.bytes, copy.missing, copy.no_room)
-    if copy.no_room is not None:
-        raise EngineError(copy.no_room, hint="remove models that nobody uses there")
-    if copy.missing:
-        size = format_bytes(copy.bytes)
-        world.report.say(f"{copy.target.name}: {copy.repo} from {copy.source.name}: {copy.missing} files, {size}")
-    came = models.bring(world.report, copy, way)
-    return told(NOTHING if came.by is None else str(came.by), came.bytes, came.files)
-
-
-def _prove(looked: _Looked, asked: WantedCopies, index: int, come_from: Mapping[str, str | None], target: str) -> None:
-    """Look at the target again, and hold it against the sources.
-
-    Raises:
-        CheckError: something still differs; host and file are named.
-    """
-    there = looked.there[target].world
-    now = holds(there, target, named(there, asked.names, asked.overrides)[index])
-    rows = [
-        row
-        for what, source in come_from.items()
-        if source is not None and source != target
-        for row in of_two(looked.held[source][index], now)
-        if row.what.startswith(what)
-    ]
-    problems = [f"{now.service}: {what}: {one.problem} on {target}" for what, one in now.models.items() if one.problem]
-    if rows or problems:
-        hint = "a file that the source has not is removed by you, there; for all else run the command again"
-        raise CheckError("\n".join([*map(str, rows), *problems]), hint=hint)
-
-
-def _joined(failed: Mapping[str, SparkctlError]) -> SparkctlError:
-    """Return one error for all hosts that failed: of the kind of the first."""
-    errors = list(failed.values())
-    if len(errors) == 1:
-        return errors[0]
+def _joined(errors: Sequence[SparkctlError]) -> SparkctlError | None:
+    """Return one error for all hosts that failed: of the kind of the first; None where none did."""
+    if len(errors) <= 1:
+        return next(iter(errors), None)
+    messages = dict.fromkeys(error.message for error in errors)
     hints = dict.fromkeys(error.hint for error in errors if error.hint)
     kind = next((kind for kind in (InputError, CheckError) if isinstance(errors[0], kind)), EngineError)
-    return kind("\n".join(error.message for error in errors), hint="; ".join(hints) or None)
+    return kind("\n".join(messages), hint="; ".join(hints) or None)

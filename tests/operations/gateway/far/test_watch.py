@@ -13,7 +13,7 @@ from sparkctl.operations.memory.fitting import AskedSet
 from sparkctl.operations.services.up import up
 from sparkctl.planning.gateway.desk.service import DeskState
 from sparkctl.recipes.hosts.declared import DeclaredHost
-from sparkctl.world.labels import LABEL_URL
+from sparkctl.world.labels import LABEL_SERVICE, LABEL_URL
 from tests.support.command_line import wait_for
 from tests.support.fake_hosts import FACTS, FakeReach, FakeThere
 from tests.support.fake_world import FakeSpark
@@ -96,6 +96,23 @@ def test_a_look_that_hangs_counts_as_no_answer_and_its_connection_ends(b: Watche
     assert found.problem is not None
     assert found.problem.words == "b did not answer within 13s"
     wait_for(lambda: b.there.closed > 0)
+
+
+def test_servers_that_answer_late_one_after_another_are_no_host_that_hangs(b: Watched) -> None:
+    one = next(iter(b.spark.engine.there.values()))
+    for number in range(3):
+        name = f"other-{number}"
+        b.spark.engine.there[name] = one._replace(id=name, name=name, labels={**one.labels, LABEL_SERVICE: name})
+    late: list[HostLook | None] = []
+
+    def closed(_: str) -> bool:
+        b.mine.clock.now += HELD_S / 2 - 1
+        late.append(b.watch.overdue())
+        return False
+
+    b.spark.http.closed = closed
+    assert len(b.watch.look().services) == 4
+    assert set(late) == {None}
 
 
 def test_its_memory_is_looked_at_seldom_unless_somebody_sees_the_page(b: Watched) -> None:

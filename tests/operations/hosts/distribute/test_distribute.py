@@ -10,8 +10,8 @@ import pytest
 from sparkctl.base.errors import CheckError, EngineError, InputError
 from sparkctl.operations.hosts.distribute.connected import connected
 from sparkctl.operations.hosts.distribute.decided import refuse_outside
-from sparkctl.operations.hosts.distribute.distribute import WantedCopies
 from sparkctl.operations.hosts.distribute.models import CopyWay
+from sparkctl.operations.hosts.distribute.one_host import WantedCopies
 from sparkctl.operations.hosts.listed import hosts
 from sparkctl.world.engine import OfferedImage
 from sparkctl.world.host import StoredFile
@@ -22,7 +22,7 @@ from tests.support.fake_hosts import FACTS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sparkctl.operations.hosts.distribute.distribute import Brought
+    from sparkctl.operations.hosts.distribute.one_host import Brought
 
 NAME = "sparkctl-test/standin"
 DIGEST = f"sha256:{'d' * 64}"
@@ -110,10 +110,24 @@ def test_all_other_hosts_are_served_and_one_that_is_down_costs_them_nothing(benc
     with pytest.raises(EngineError, match="c is not reached"):
         bench.asked(WantedCopies(["tiny"]))
     assert (bench.home("b") / "models/tiny/config.json").exists()
+    assert {one.host for one in bench.got} == {"a", "b"}
     assert [there.closed for there in bench.reach.there.values()] == [1, 1]
     del bench.reach.there["spark-a"]
     with pytest.raises(EngineError, match="a is not reached"):
         bench.distribute()
+
+
+def test_several_hosts_are_served_at_once(bench: CopyBench) -> None:
+    del bench.engine("b").images[IMAGE]
+    brought = bench.asked(WantedCopies(["tiny"]))
+    assert [(one.host, one.what, one.way) for one in brought] == [
+        ("a", "image", "there"),
+        ("b", "image", "docker save | docker load"),
+        ("b", "model", "through this machine"),
+        ("c", "image", "there"),
+        ("c", "model", "through this machine"),
+    ]
+    assert all((bench.home(name) / "models/tiny/config.json").exists() for name in "abc")
 
 
 def test_a_host_without_an_engine_costs_the_others_nothing_and_a_recipe_that_is_none_is_said(bench: CopyBench) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from sparkctl.operations.hosts.distribute.distribute import Brought
+    from sparkctl.operations.hosts.distribute.one_host import Brought
 
 HERE = "through this machine"
 HUB = ".cache/huggingface/hub"
@@ -97,7 +97,7 @@ def test_a_model_in_a_cache_keeps_its_snapshot_its_links_and_its_revision(bench:
     assert of_model(bench.distribute()).bytes == 0
 
 
-def test_a_shard_of_the_right_size_with_other_bytes_is_found_named_and_copied_again(
+def test_a_shard_of_the_right_size_with_other_bytes_is_found_named_and_copied_again_h10(
     bench: CopyBench, in_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.distribute()
@@ -120,7 +120,7 @@ def test_a_copy_goes_on_where_it_was_and_what_is_wrong_in_it_costs_one_more(benc
 
 
 @pytest.mark.parametrize("cached", [False, True])
-def test_after_a_kill_at_each_step_nothing_half_is_whole_and_the_next_command_goes_on(
+def test_after_a_kill_at_each_step_nothing_half_is_whole_and_the_next_command_goes_on_h10(
     bench: CopyBench, cached: bool
 ) -> None:
     """Each command dies one change later than the one before, over a model of another revision in the folder."""
@@ -190,7 +190,7 @@ def test_a_disk_without_room_is_said_before_anything_comes(bench: CopyBench, in_
     del in_folder
 
 
-def test_a_disk_that_fills_up_meanwhile_is_said_and_what_came_is_kept(bench: CopyBench, in_folder: Path) -> None:
+def test_a_disk_that_fills_up_meanwhile_is_said_and_what_came_is_kept_h10(bench: CopyBench, in_folder: Path) -> None:
     there = bench.there("b")
     copies = there.copies
 

@@ -2,37 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
 from sparkctl.operations.hosts.distribute.moments import CopyMoments
 from tests.support.fakes import FakeClock
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-
-@dataclass
-class Told:
-    """A report that keeps what it is told."""
-
-    moments: list[tuple[str, float | None, Mapping[str, float | None] | None]] = field(default_factory=list)
-
-    def say(self, text: str) -> None:
-        raise AssertionError(text)
-
-    def warn(self, text: str) -> None:
-        raise AssertionError(text)
-
-    def progress(
-        self,
-        service: str,
-        phase: str,
-        tail: str,
-        fraction: float | None = None,
-        facts: Mapping[str, float | None] | None = None,
-    ) -> None:
-        self.moments.append((f"{service}: {phase}: {tail}", fraction, facts))
+from tests.support.told import Told
 
 
 def test_a_moment_is_told_twice_a_second_and_at_each_file_and_at_the_end() -> None:
@@ -41,22 +13,19 @@ def test_a_moment_is_told_twice_a_second_and_at_each_file_and_at_the_end() -> No
     moments.file("one")
     for _ in range(3):
         moments.came(1024)
-    assert [text for text, _, _ in report.moments] == ["tiny on b: copying: 1.0 KiB of 4.0 KiB, one"]
+    assert report.texts == ["tiny on b: copying: 1.0 KiB of 4.0 KiB, one"]
     clock.sleep(0.5)
     moments.at(2048)
     moments.file("two")
     moments.came(1)
     moments.at(4096)
-    assert [fraction for _, fraction, _ in report.moments] == [0.25, 0.5, 2049 / 4096, 1.0]
-    assert report.moments[-1] == (
-        "tiny on b: copying: 4.0 KiB of 4.0 KiB, two",
-        1.0,
-        {"seconds": 0.5, "bytes": 4096, "total_bytes": 4096},
-    )
+    assert report.fractions == [0.25, 0.5, 2049 / 4096, 1.0]
+    assert report.texts[-1] == "tiny on b: copying: 4.0 KiB of 4.0 KiB, two"
+    assert report.facts[-1] == {"seconds": 0.5, "bytes": 4096, "total_bytes": 4096}
     assert moments.done == 4096
 
 
 def test_what_has_no_size_has_no_fraction() -> None:
     report = Told()
     CopyMoments(report, FakeClock(), "tiny on b", "carrying", 0).came(7)
-    assert report.moments[0][:2] == ("tiny on b: carrying: 7 B of 0 B", None)
+    assert (report.texts, report.fractions) == (["tiny on b: carrying: 7 B of 0 B"], [None])

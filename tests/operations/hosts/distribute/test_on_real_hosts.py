@@ -183,7 +183,7 @@ def test_a_connection_that_ends_in_the_middle_is_said_and_what_came_is_kept(copi
     assert contents(there) == contents(folder)
 
 
-def test_a_disk_that_fills_up_in_the_middle_is_said_and_with_room_again_it_goes_on(copied: Copied) -> None:
+def test_a_disk_that_fills_up_in_the_middle_is_said_and_with_room_again_it_goes_on_h10(copied: Copied) -> None:
     folder, mounted = write_model(copied, 1, LARGE), f"/root/models/{copied.name}"
     copied.on("b", f"mkdir -p {mounted} && mount -t tmpfs -o size=3g tmpfs {mounted}")
     try:

@@ -124,7 +124,7 @@ def test_a_stack_without_a_place_is_refused_before_anything_is_touched(fleet: Fl
     assert (fleet.changed(), fleet.outcomes("one")) == ([], [])
 
 
-def test_what_does_not_become_ready_undoes_all_hosts_and_the_message_says_how_each_is(fleet: Fleet) -> None:
+def test_what_does_not_become_ready_undoes_all_hosts_and_the_message_says_how_each_is_h6(fleet: Fleet) -> None:
     fleet.stack("a host: one; b host: two; c host: one")
     fleet.run("apply", "fleet").expect(0)
     ids = {name: fleet.hosts["one"].engine.container(name) for name in ("sa", "sc")}
@@ -152,7 +152,7 @@ def lost_at(fleet: Fleet, host: str) -> Callable[[Container], Container]:
     return lost
 
 
-def test_a_host_that_is_lost_while_others_start_undoes_those_that_answer(fleet: Fleet) -> None:
+def test_a_host_that_is_lost_while_others_start_undoes_those_that_answer_h6(fleet: Fleet) -> None:
     fleet.stack("a host: one; b host: two")
     fleet.hosts["one"].engine.on_start["sa"] = lost_at(fleet, "two")
     done = fleet.run("apply", "fleet").expect(4)
@@ -180,7 +180,7 @@ def test_a_host_that_is_lost_when_only_something_ends_there_leaves_the_others_as
     fleet.run("diff", "fleet").expect(0)
 
 
-def test_a_host_that_is_down_keeps_its_services_and_losing_it_moves_only_these(fleet: Fleet) -> None:
+def test_a_host_that_is_down_keeps_its_services_and_losing_it_moves_only_these_h5(fleet: Fleet) -> None:
     fleet.stack("a; b; c")
     fleet.hosts["one"].host.available = 65 * GIB
     fleet.run("apply", "fleet").expect(0)
@@ -203,7 +203,7 @@ def test_a_host_that_is_down_keeps_its_services_and_losing_it_moves_only_these(f
     assert not any("," in hosts for hosts in fleet.where().values()), "each runs once again"
 
 
-def test_two_operators_do_not_wait_for_each_other_for_ever(fleet: Fleet) -> None:
+def test_two_operators_do_not_wait_for_each_other_for_ever_h16(fleet: Fleet) -> None:
     fleet.stack("a host: one; b host: two")
     fleet.hosts["two"].locks.working.add(APPLYING)
     done = fleet.run("apply", "fleet").expect(4)
@@ -306,7 +306,7 @@ def test_a_lock_of_the_whole_is_held_against_each_hosts_part(fleet: Fleet) -> No
     assert "two: not as it was locked:\nsb: image" in refused
 
 
-def test_the_same_machine_under_two_names_is_refused(fleet: Fleet) -> None:
+def test_the_same_machine_under_two_names_is_refused_h2(fleet: Fleet) -> None:
     fleet.stack("a")
     fleet.reach.there["spark-two"].facts = fleet.reach.there["spark-one"].facts
     assert "one and two are the same machine" in fleet.run("apply", "fleet").expect(2).err

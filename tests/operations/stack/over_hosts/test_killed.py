@@ -156,7 +156,7 @@ def prepared(folder: Path, scenario: Scenario) -> Killable:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_after_a_kill_at_any_moment_the_next_apply_finishes_on_both_hosts(name: str, tmp_path: Path) -> None:
+def test_after_a_kill_at_any_moment_the_next_apply_finishes_on_both_hosts_h17(name: str, tmp_path: Path) -> None:
     scenario = SCENARIOS[name]
     ready = prepared(tmp_path, scenario)
     count = deepcopy(ready).killed(0)
@@ -169,7 +169,7 @@ def test_after_a_kill_at_any_moment_the_next_apply_finishes_on_both_hosts(name: 
 
 
 @pytest.mark.parametrize("host", ["one", "two"])
-def test_after_a_host_was_lost_at_any_moment_the_next_apply_finishes_on_both(host: str, tmp_path: Path) -> None:
+def test_after_a_host_was_lost_at_any_moment_the_next_apply_finishes_on_both_h17(host: str, tmp_path: Path) -> None:
     scenario = SCENARIOS["moves, replaced and pruned"]
     ready = prepared(tmp_path, scenario)
     count = deepcopy(ready).killed(0)

@@ -27,7 +27,7 @@ def fleet(tmp_path: Path) -> Fleet:
     return found
 
 
-def test_what_moved_and_what_changed_is_as_it_was_on_every_host(fleet: Fleet) -> None:
+def test_what_moved_and_what_changed_is_as_it_was_on_every_host_h6(fleet: Fleet) -> None:
     done = fleet.run("rollback", "--all-hosts").expect(0)
     assert "back to fleet as it was applied at" in done.err
     assert "two: sa ends there" in done.out

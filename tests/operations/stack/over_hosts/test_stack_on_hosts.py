@@ -77,7 +77,7 @@ def fleet(tmp_path: Path, tiny_model: Path) -> Iterator[RealFleet]:
         shutil.rmtree(folder)
 
 
-def test_a_stack_over_two_hosts_from_a_plan_to_the_loss_of_one(fleet: RealFleet) -> None:
+def test_a_stack_over_two_hosts_from_a_plan_to_the_loss_of_one_h5(fleet: RealFleet) -> None:
     operator, name = fleet.operator, fleet.prefix
     x, y = f"{{recipe: {name}-rx", f"{{recipe: {name}-ry"
     fleet.stack(f"x: {x}, host: a}}, y: {y}, spread: w}}")
