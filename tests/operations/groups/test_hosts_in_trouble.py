@@ -246,3 +246,19 @@ def test_a_host_that_is_lost_while_a_group_is_restarted_is_named_h15(two: TwoSpa
         by_name.restart(two.world, GROUP)
     assert caught.value.message.startswith(f"{host}: ")
     alive(two)
+
+
+# --- what is said ----------------------------------------------------------------------------------------------------
+
+
+def test_a_model_that_a_host_lacks_comes_from_the_others_h9(two: TwoSparks) -> None:
+    two.b.models.missing["gemma4-e4b-bf16"] = "is not there"
+    with pytest.raises(InputError) as caught:
+        two.up()
+    assert caught.value.message.startswith("b: pair: ")
+    assert (caught.value.hint or "").startswith("sparkctl hosts distribute pair brings it from a host that has it")
+
+
+def test_whoever_starts_a_group_is_not_told_to_start_it(two: TwoSparks, caplog: pytest.LogCaptureFixture) -> None:
+    alive(two)
+    assert not [line for line in caplog.messages if "hosts share the model" in line]

@@ -301,7 +301,7 @@ def test_a_hosts_file_that_cannot_be_used_keeps_no_service_of_this_machine_from_
     assert two.here.engine.there == {}
 
 
-def test_what_has_its_name_elsewhere_or_alone_is_not_ended(two: TwoSparks) -> None:
+def test_what_has_its_name_elsewhere_or_alone_is_not_ended_h16(two: TwoSparks) -> None:
     two.up()
     with pytest.raises(InputError, match="pair was started on a, b, and not on b, a"):
         two.up("b", "a")
