@@ -349,10 +349,12 @@ def _assembled(inputs: Inputs, recipe_name: str, wanted: Wanted) -> Service:
 
 
 def _as_ranked(one: Located) -> Located:
-    """Return a recipe as its rank's container has it."""
+    """Return a recipe as its rank's container has it; that several hosts share it is what was asked for."""
     if one.rank is None:
         return one
-    return one._replace(loaded=one.loaded._replace(recipe=of_rank(one.loaded.recipe, one.rank)))
+    said = {finding.message for finding in one.loaded.recipe.of_several()}
+    warnings = tuple(warning for warning in one.loaded.warnings if warning.message not in said)
+    return one._replace(loaded=one.loaded._replace(recipe=of_rank(one.loaded.recipe, one.rank), warnings=warnings))
 
 
 def _estimate(of: Resizer, *, worker: bool = False) -> Footprint:

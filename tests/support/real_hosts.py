@@ -22,13 +22,18 @@ def folder_of_hosts() -> Path:
     return Path(named)
 
 
+def ssh_of(hosts: Path, folder: Path) -> None:
+    """Write an ssh into a folder of programs that knows the hosts."""
+    ssh = folder / "ssh"
+    ssh.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {hosts}/ssh_config "$@"\n')
+    ssh.chmod(0o755)
+
+
 def operator_of(hosts: Path, folder: Path, environ: Mapping[str, str] | None = None) -> Operator:
     """Return an operator with homes in a folder, whose hosts a and b are the first two, on a fabric."""
     for name in ("home", "folder", "bin"):
         (folder / name).mkdir()
-    ssh = folder / "bin" / "ssh"
-    ssh.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {hosts}/ssh_config "$@"\n')
-    ssh.chmod(0o755)
+    ssh_of(hosts, folder / "bin")
     path = {"PATH": f"{folder}/bin:{os.environ['PATH']}"}
     found = Operator(folder / "home", folder / "folder", {**path, **(environ or {})})
     found.write(

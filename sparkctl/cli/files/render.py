@@ -9,6 +9,7 @@ import click
 
 from sparkctl.cli import options
 from sparkctl.cli.options import as_json, named, over_hosts, overrides, strict
+from sparkctl.cli.session import over_hosts as said_of
 from sparkctl.operations.files.render import render, warn_of_words
 from sparkctl.operations.groups import by_name
 from sparkctl.operations.memory.fitting import AskedSet
@@ -58,6 +59,7 @@ def command(
 
 def _of_group(session: Session, hosts: tuple[str, ...], asked: AskedSet, *, as_json: bool) -> None:
     """Print the command of each rank; which is which is said on stderr, and in its label."""
+    said_of(session, hosts)
     services = by_name.rendered(session.world, hosts, asked)
     if as_json:
         session.out.json([{"host": host, **asdict(one.spec)} for host, one in zip(hosts, services, strict=True)])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl.cli.options import everything, refuse_none_or_both, several
+from sparkctl.cli.session import over_hosts
 from sparkctl.operations.groups import by_name
 from sparkctl.operations.groups.logs import logs_of
 from sparkctl.operations.services.running import chosen, has_log, logs
@@ -58,6 +59,7 @@ def _of_group(session: Session, names: tuple[str, ...], rank: int | None, tail: 
     if rank is not None and not groups:
         raise click.UsageError(f"--rank is for a group over several hosts, and {', '.join(names)} is none")
     for group in groups.values():
+        over_hosts(session, group.hosts)
         for line in logs_of(session.world, group, rank=rank, tail=tail):
             session.out.plain(line)
     return bool(groups)

@@ -12,7 +12,7 @@ from sparkctl.base.errors import InputError, NotReadyError
 from sparkctl.cli.options import as_json, everything, refuse_none_or_both, several
 from sparkctl.cli.services import status_lines
 from sparkctl.cli.services.ps_rows import standing_row
-from sparkctl.cli.session import on_host
+from sparkctl.cli.session import on_host, over_hosts
 from sparkctl.operations.groups import by_name
 from sparkctl.operations.services import running
 from sparkctl.operations.status import services
@@ -77,6 +77,7 @@ def _at_head(session: Session, names: tuple[str, ...]) -> Session:
     if len(names) > 1:
         raise click.UsageError(f"the status of a group over several hosts is shown alone: {next(iter(groups))}")
     (group,) = groups.values()
+    over_hosts(session, group.hosts)
     now = by_name.look(session.world, group)
     if now.kind is GroupKind.HALF:
         raise NotReadyError(f"{group.name} is half a group: {now.words}", hint=todo(group.name, now, group.hosts))

@@ -8,6 +8,7 @@ import click
 
 from sparkctl.cli.memory import fitting
 from sparkctl.cli.options import named, names, over_hosts, overrides, strict
+from sparkctl.cli.session import over_hosts as said_of
 from sparkctl.operations.groups import by_name
 from sparkctl.operations.memory.plan import SetDoesNotFitError
 from sparkctl.operations.services.up import up
@@ -53,6 +54,7 @@ def command(
         for switch in ("fit", "drop_caches", "one_by_one"):
             if switches[switch]:
                 raise click.UsageError(f"--{switch.replace('_', '-')} is for one host: leave it out beside --hosts")
+        said_of(session, hosts)
         with session.out.reporting(as_json=switches["as_json"]):
             by_name.up(session.world, hosts, asked, download=switches["download"])
         return

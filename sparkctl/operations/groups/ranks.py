@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.groups.hosts import GroupHost
     from sparkctl.operations.memory.fitting import AskedSet
     from sparkctl.recipes.hosts.ranks import RankHost
+    from sparkctl.recipes.reading import Loader
     from sparkctl.recipes.service import Service
 
 _PORTS: Final = 100
@@ -63,9 +65,19 @@ def services_of(hosts: Sequence[GroupHost], asked: AskedSet, port: int, *, downl
         try:
             (service,) = startable(world, loader, asked, download=download)
         except InputError as error:
-            raise InputError(f"{host.name}: {error.message}", hint=error.hint) from None
+            hint = _way_there(asked, loader, host.name, error.hint)
+            raise InputError(f"{host.name}: {error.message}", hint=hint) from None
         found.append(service)
     return found
+
+
+def _way_there(asked: AskedSet, loader: Loader, host: str, hint: str | None) -> str | None:
+    """Return how what a host lacks comes there: where that is its model, other hosts may have it."""
+    with suppress(InputError):
+        if any(one.missing for one in asked.located(loader)):
+            here = f"sparkctl hosts distribute {asked.names[0]} brings it from a host that has it"
+            return f"{here}; on {host} itself: {hint}" if hint else here
+    return hint
 
 
 def port_of(hosts: Sequence[GroupHost], name: str) -> int:
