@@ -20,10 +20,13 @@ from tests.support.fleet import FilledHost, Fleet
 from tests.support.thorough import examples
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from sparkctl.world.ports import StoredRecord
 
+APPLY = ("apply", "fleet", "--prune")
+BACK = ("rollback", "--all-hosts")
 SMALLER = "set: {limits.context: 8192}"
 
 
@@ -101,13 +104,13 @@ class Killable(NamedTuple):
     fleet: Fleet
     kills: Kills
 
-    def killed(self, last: int) -> int:
-        """Apply, and be killed after so many changes; return how many there were."""
+    def killed(self, last: int, words: Sequence[str] = APPLY) -> int:
+        """Apply, or run another command, and be killed after so many changes; return how many there were."""
         self.kills.last, self.kills.count = last, 0
         for spark in self.fleet.hosts.values():
             spark.locks.me = "gone"
         with suppress(KilledError):
-            self.fleet.run("apply", "fleet", "--prune")
+            self.fleet.run(*words)
         count, self.kills.last = self.kills.count, 0
         for spark in self.fleet.hosts.values():
             spark.locks.me = "me"
@@ -178,6 +181,20 @@ def test_after_a_host_was_lost_at_any_moment_the_next_apply_finishes_on_both_h17
         one.lost(last, host)
         told = f"{host} lost after {last} of {count} changes, with {one.fleet.there()}"
         assert one.problem(scenario) == "", told
+
+
+def test_after_a_kill_at_any_moment_of_a_rollback_the_same_one_finishes_on_both_hosts_h17(tmp_path: Path) -> None:
+    ready = prepared(tmp_path, SCENARIOS["moves, replaced and pruned"])
+    ready.fleet.run(*APPLY).expect(0)
+    whole = deepcopy(ready)
+    count = whole.killed(0, BACK)
+    wanted = whole.fleet.where()
+    assert wanted == {"sa": "one", "sb": "two", "sc": "one", "sd": "one"}
+    for last in moments(count - 1):
+        one = deepcopy(ready)
+        assert one.killed(last, BACK) == last
+        one.fleet.run(*BACK).expect(0)
+        assert one.fleet.where() == wanted, f"killed after {last} of {count} changes"
 
 
 def moments(count: int) -> range:
