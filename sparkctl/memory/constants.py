@@ -24,11 +24,6 @@ SAMPLER_SOURCE: Final = (
     "vLLM 0.20.2 on an H200: E4B held 1.4 GiB beside weights and cache with 16 sequences, 2.2 with 256 and 5.6 "
     "with 1,024, where one copy is 1 MiB a sequence"
 )
-NCCL: Final = Figure(
-    3 * GIB,
-    "two GB10s: 5.72 GiB that are not PyTorch's on a rank (a public log of DeepSeek V4 Flash), about 2.5 on one",
-    2 * GIB,
-)
 FAST_SAFETENSORS: Final = Figure(
     14 * GIB,
     "fastsafetensors before 0.27 on a GB10: three starts logged 16.8 to 18.0 GiB beside weights and cache",

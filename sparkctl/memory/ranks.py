@@ -35,6 +35,7 @@ nemotron_h, gemma3n)."""
 _CUT_NORMS: Final = ("conv1d", "conv", ".A")
 """Of what is no linear layer: convolutions and recurrences, which are cut with their heads."""
 _EMBEDDING: Final = "embedding"
+_SPARSE: Final = frozenset({"experts", "router"})
 
 
 def of_one_rank(shape: Geometry, split: Split) -> Geometry:
@@ -117,8 +118,8 @@ def _shares(config: Mapping[str, Any], split: Split, vllm: Version) -> list[dict
     """Return the share of each component that a rank of each stage has."""
     shape, modules = geometry(config), parts(config, vllm)
     more = _replicated_heads(shape, split) + _latent_queries(shape, config, split)
-    tied = is_tied(config)
-    found = []
+    tied, dense = is_tied(config), text_keys(config)[0].first("first_k_dense_replace")
+    found, start = [], 0
     for stage, layers in enumerate(split.stages(shape.layers)):
         whole: dict[str, float] = {}
         own: dict[str, float] = {}
@@ -126,9 +127,11 @@ def _shares(config: Mapping[str, Any], split: Split, vllm: Version) -> list[dict
         for part in modules:
             size = part.parameters * part.count
             whole[part.component] = whole.get(part.component, 0) + size
-            taken = size * _of_tensor(part, split) * _of_stage(part, stage, split, part_of_all, tied=tied)
+            layered = _of_layers(part, range(start, start + layers), shape.layers, dense)
+            taken = size * _of_tensor(part, split) * _of_stage(part, stage, split, layered, tied=tied)
             own[part.component] = own.get(part.component, 0) + taken
         own["linear"] = own.get("linear", 0) + more * part_of_all
+        start += layers
         found.append({name: own[name] / size for name, size in whole.items() if size})
     return found
 
@@ -139,6 +142,18 @@ def _of_tensor(part: Part, split: Split) -> float:
     if part.component in _WHOLE:
         return 1 / split.tensor if part.name.endswith(_CUT_NORMS) else 1.0
     return 1.0 if part.name.endswith(_WHOLE_MODULES) else 1 / split.tensor
+
+
+def _of_layers(part: Part, held: range, layers: int, dense: int) -> float:
+    """Return how much of a module a stage has that holds these of the model's layers.
+
+    Where the first ``dense`` layers have no experts, the stage that has them has fewer layers with experts.
+    """
+    sparse = part.component in _SPARSE or ".shared_expert" in part.name
+    if ".mlp." not in part.name or not dense or part.count != (layers - dense if sparse else dense):
+        return len(held) / layers
+    own = sum(1 for layer in held if layer < dense)
+    return (len(held) - own) / part.count if sparse else own / part.count
 
 
 def _of_stage(part: Part, stage: int, split: Split, part_of_all: float, *, tied: bool) -> float:

@@ -189,7 +189,7 @@ class _Reading:
 
     def _take(self, form: _Form, match: re.Match[str]) -> None:
         found = {name: text for name, text in match.groupdict().items() if text is not None}
-        self._values |= {name: _value(name, text) for name, text in found.items()}
+        self._values |= {name: value for name, text in found.items() if _is_size((value := _value(name, text)), name)}
         if form.moment == "serving":
             self._values["serving"] = True
         if form.moment and self._clock.now is not None:
@@ -203,6 +203,16 @@ class _Reading:
             log = replace(log, utilization=asked)
         before_s = self._clock.since(began, self._moments.get("first"))
         return replace(log, phases=dict(_phases(log, self._moments, before_s)))
+
+
+def _is_size(value: float, name: str) -> bool:
+    """Return whether a field's value can be so: what something took is never below 0.
+
+    vLLM subtracts two looks at the GPU's free memory, and another process may give some back between them: -20.37 GiB
+    for graphs was logged so. What is left of a fraction may be below 0, and what is estimated too
+    (vllm-project/vllm#44740).
+    """
+    return value >= 0 or not name.endswith("_bytes") or name in {"kv_available_bytes", "graphs_estimated_bytes"}
 
 
 def _value(name: str, text: str) -> float:

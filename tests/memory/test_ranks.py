@@ -128,6 +128,15 @@ def test_a_stage_has_some_of_the_layers_and_the_first_or_the_last_table() -> Non
     assert taken(DENSE, told).loaded.by_component["linear"] == whole["linear"] * 4 // 5
 
 
+def test_the_stage_with_the_dense_layers_has_fewer_layers_with_experts() -> None:
+    """DeepSeek-V2-Lite: the first of its 27 layers has no experts, and the first stage has 14 layers."""
+    latent = config("deepseek-v2-lite")
+    whole, own = (taken(latent, Split(pipeline=size)).loaded.by_component for size in (1, 2))
+    assert own["experts"] * 2 == whole["experts"], "13 layers of 26"
+    told = Split(pipeline=2, partition=(7, 20))
+    assert taken(latent, told).loaded.by_component["experts"] == pytest.approx(whole["experts"] * 20 / 26)
+
+
 def test_a_pipeline_has_a_batch_in_flight_for_each_stage_and_one_more() -> None:
     windows = config("gemma-3-4b")
     of = {size: taken(windows, Split(pipeline=size), 32_768, max_num_batched_tokens=2048).kv.groups for size in (1, 2)}
@@ -137,12 +146,13 @@ def test_a_pipeline_has_a_batch_in_flight_for_each_stage_and_one_more() -> None:
 
 def test_the_head_has_the_server_and_a_worker_has_not() -> None:
     head, worker = (taken(DENSE, Split(tensor=2, nodes=2, worker=rank)) for rank in (False, True))
-    names = {item.name for item in head.items} - {item.name for item in worker.items}
-    assert names == {"API server's process", ENGINE}
+    of_head, of_worker = ({item.name for item in rank.items} for rank in (head, worker))
+    assert of_head - of_worker == {"API server's process", ENGINE}
+    assert of_worker - of_head == {"launcher's process"}
     assert 0.5 * GIB < head.host_bytes - worker.host_bytes < 3 * GIB
     one_host = taken(DENSE, Split(tensor=2))
     assert one_host.host_bytes > head.host_bytes, "two workers on one host"
-    assert FAST_BUFFERS not in names
+    assert FAST_BUFFERS not in of_head
 
 
 def test_the_buffers_of_the_communication_are_an_item_with_its_source() -> None:

@@ -107,6 +107,7 @@ STARTS = {"sparkctl.operations.changes", "sparkctl.operations.stack.effect", "sp
         (["agent", "status"], 9, SERVERS | STARTS | {"jinja2", "sparkctl.mods", "sparkctl.recipes.service"}),
         (["history"], 0, SERVERS | STARTS | {"jinja2", "sparkctl.mods", "sparkctl.recipes.service"}),
         (["diff"], 2, SERVERS | STARTS | {"jinja2", "sparkctl.recipes.service"}),
+        (["ps"], 0, SERVERS - {"sparkctl.operations.start"} | {"jinja2", "sparkctl.operations.services.starts"}),
         (["guard", "status"], 9, SERVERS | STARTS | RECIPES | {"sqlite3", "sparkctl.operations.agent"}),
         (
             ["explain", "26b-a4b-fp8-mtp"],

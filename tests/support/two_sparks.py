@@ -101,7 +101,7 @@ class TwoSparks:
     def up(self, *hosts: str, **asked: object) -> list[Service]:
         """Start the pair."""
         wanted = AskedSet(("pair",), **asked)  # type: ignore[arg-type]  (a test's words)
-        return by_name.up(self.world, hosts or ("a", "b"), wanted, reach=self.reach)
+        return by_name.up(self.world, hosts or ("a", "b"), wanted)
 
     @property
     def containers(self) -> dict[str, str]:
@@ -130,4 +130,5 @@ def two_sparks(folder: Path) -> TwoSparks:
     one = FACTS._replace(home=str(HOME))
     other = one._replace(name="spark-b", machine_id="2" * 32, boot_id="boot-b")
     reach = FakeReach({"spark-a": FakeThere(a, one), "spark-b": FakeThere(b, other)})
+    here.reach = a.reach = reach
     return TwoSparks(here, a, b, reach, LogReport())

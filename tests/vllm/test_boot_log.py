@@ -81,6 +81,20 @@ def test_the_cache_is_known_to_the_byte_where_it_was_set() -> None:
     assert replace(log, args={"kv_cache_memory_bytes": 5 * GIB}).kv_bytes == 0  # the log contradicts it
 
 
+def test_what_took_less_than_nothing_is_not_known_and_what_is_left_may_be_less() -> None:
+    whole = lines(GRAPHS)
+    assert log_of(GRAPHS).graphs_bytes is not None
+    said = [
+        re.sub(r"(secs, took|pool memory:|cache memory:) [0-9.]+", r"\1 -20.37", line)
+        for line in whole
+        if "CUDAGraph" not in line
+    ]
+    found = parse(said)
+    assert found.graphs_bytes is None
+    assert found.kv_available_bytes == round(-20.37 * GIB)
+    assert found.loaded_bytes == log_of(GRAPHS).loaded_bytes
+
+
 def test_the_phases_add_up_to_the_whole_start() -> None:
     log = log_of(GRAPHS)
     assert sum(log.phases.values()) == 146  # 20:42:00 to 20:44:26

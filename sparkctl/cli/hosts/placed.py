@@ -64,6 +64,8 @@ def show(out: Output, placed: PlacedStack) -> None:
     rows = [row for host in placed.hosts for row in _rows(placed, host)]
     nowhere = [one.service for one in placed.placement.refused if one.service not in placed.placement.where]
     out.table(_HEADERS, [*rows, *(["-", *_cells(placed, name, 0)] for name in nowhere)])
+    for name, services in placed.absent.items():
+        out.warn(f"{name}: no model there for {', '.join(services)} → {placed.bringing(name, services)}")
     for host in placed.hosts:
         if host.why is not None:
             out.warn(host.why.message + (f" → {host.why.hint}" if host.why.hint else ""))

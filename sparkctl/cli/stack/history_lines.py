@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sparkctl.base.lazy import LazyModule
 from sparkctl.cli.session import over_hosts
 from sparkctl.cli.stack import generation_json
 from sparkctl.operations.stack.compared import REMOVED
-from sparkctl.operations.stack.over_hosts.rollback import histories
 from sparkctl.planning.box.generation import APPLIED
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
     from sparkctl.operations.stack.compared import ServiceChange
     from sparkctl.operations.stack.history import PastApply
+    from sparkctl.operations.stack.over_hosts import rollback
+else:
+    rollback = LazyModule("sparkctl.operations.stack.over_hosts.rollback")
 
 COLUMNS: Final = ("generation", "when (UTC)", "who", "stack", "outcome", "changed")
 
@@ -21,7 +24,7 @@ COLUMNS: Final = ("generation", "when (UTC)", "who", "stack", "outcome", "change
 def list_of_all_hosts(session: Session, *, as_json: bool) -> None:
     """Show what was applied to each declared host; none of them is asked."""
     over_hosts(session)
-    found = histories(session.world)
+    found = rollback.histories(session.world)
     if as_json:
         session.out.json([{"host": host, **generation_json.row(one)} for host, of in found.items() for one in of])
     elif not any(found.values()):

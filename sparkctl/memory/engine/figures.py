@@ -19,6 +19,10 @@ class Overheads(NamedTuple):
     ``transient`` is what a start takes besides, of which ``transient_share`` of the weights is a part, in the middle;
     ``graphs_estimated`` is what vLLM takes off a cache that a fraction sizes, for graphs before it captures them, and
     ``profiled`` by how much vLLM's own profile of a start is off, which makes a cache that a fraction sizes less.
+
+    Of several ranks: ``nccl`` is what a rank has on its GPU to reach ranks on other hosts, ``nccl_inside`` those on its
+    own; ``core`` is the engine's process, which has no GPU then, ``worker`` the process of one rank, and ``launcher``
+    that of ``vllm serve`` on a host without the API server.
     """
 
     context: Figure
@@ -36,9 +40,28 @@ class Overheads(NamedTuple):
     graphs_estimated: Figure
     profiled: Figure
     beyond_fraction: Figure
+    nccl: Figure
+    nccl_inside: Figure
+    core: Figure
+    worker: Figure
+    launcher: Figure
 
 
 _TOWERS: Final = "of images and sound, in the API server: 2.95 to 3.8 GiB resident on a GB10 (logs of Qwen3.8-27B)"
+
+_NCCL: Final = Figure(
+    3 * GIB,
+    "two GB10s: 5.72 GiB that are not PyTorch's on a rank (a public log of DeepSeek V4 Flash), about 2.5 on one",
+    2 * GIB,
+)
+_ENGINE: Final = Figure(
+    1850 * MIB,
+    "a GB10: 1.8 GiB resident (vllm#54200), 3.5 of a container with both processes (RyderFreeman4Logos/"
+    "gb10-services), 3.5 "
+    "of an engine alone at most",
+    1000 * MIB,
+)
+_LAUNCHER: Final = "vLLM 0.20.2 on a host of two H200s: 0.66 to 0.70 GiB of the host without the API server"
 
 GB10: Final = Overheads(
     context=Figure(
@@ -55,13 +78,7 @@ GB10: Final = Overheads(
         700 * MIB,
     ),
     api_server=Figure(1200 * MIB, "1.0 GiB resident on an H200's host, 2.95 to 3.8 with towers on a GB10", 600 * MIB),
-    engine=Figure(
-        1850 * MIB,
-        "a GB10: 1.8 GiB resident (vllm#54200), 3.5 of a container with both processes (RyderFreeman4Logos/"
-        "gb10-services), 3.5 "
-        "of an engine alone at most",
-        1000 * MIB,
-    ),
+    engine=_ENGINE,
     towers=Figure(GIB, _TOWERS, 2048 * MIB),
     growth=Figure(
         1536 * MIB,
@@ -92,6 +109,11 @@ GB10: Final = Overheads(
         4608 * MIB,
     ),
     beyond_fraction=Figure(0, "a GB10: what the starts held beyond their fraction is in the growth", 512 * MIB),
+    nccl=_NCCL,
+    nccl_inside=_NCCL,
+    core=_ENGINE,
+    worker=_ENGINE,
+    launcher=Figure(720 * MIB, f"{_LAUNCHER}; not measured on a GB10", 500 * MIB),
 )
 
 H200: Final = Overheads(
@@ -132,6 +154,24 @@ H200: Final = Overheads(
         "vLLM 0.20.2 on an H200: at a fraction of 83.88 GiB EngineCore ended at 84.05 to 85.57 GiB",
         900 * MIB,
     ),
+    nccl=Figure(
+        480 * MIB,
+        "vLLM 0.20.2 on two H200s by sockets: 0.97 GiB at vLLM's check, 0.51 of one rank; a pipeline's "
+        "ranks took 0.17 to 0.24 with their first prompt",
+        250 * MIB,
+    ),
+    nccl_inside=Figure(
+        1460 * MIB,
+        "vLLM 0.20.2 on two H200s of one host: 0.96 GiB more than by sockets, for 24 channels by NVLink",
+        500 * MIB,
+    ),
+    core=Figure(760 * MIB, "vLLM 0.20.2 on a host of two H200s: 0.67 to 0.75 GiB", 150 * MIB),
+    worker=Figure(
+        1780 * MIB,
+        "vLLM 0.20.2 on a host of two H200s: 1.39 to 1.95 GiB, of which 0.1 to 0.23 are NCCL's pinned buffers",
+        350 * MIB,
+    ),
+    launcher=Figure(720 * MIB, _LAUNCHER, 150 * MIB),
 )
 
 

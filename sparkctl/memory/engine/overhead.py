@@ -86,7 +86,7 @@ def _on_gpu(engine: SizedEngine) -> Iterator[Item]:
     yield _estimate("CUDA context", figures.context)
     yield _estimate("workspaces", figures.workspace)
     if given.split.ranks > 1:
-        yield _estimate("NCCL", constants.NCCL)
+        yield _estimate("NCCL", figures.nccl if given.split.nodes > 1 else figures.nccl_inside)
     if given.eager:
         return
     yield _graphs(shape, given, figures)
@@ -123,11 +123,14 @@ def _graphs(shape: Geometry, given: Settings, figures: Overheads) -> Item:
 
 def _on_host(engine: SizedEngine) -> Iterator[Item]:
     given, figures = engine.given, engine.figures
-    if not given.split.worker:
+    several = given.split.ranks > 1
+    if given.split.worker:
+        yield _estimate("launcher's process", figures.launcher, where=Where.HOST)
+    else:
         yield _estimate("API server's process", figures.api_server, where=Where.HOST)
-        yield _estimate(ENGINE, figures.engine, where=Where.HOST)
-    if given.split.ranks > 1:
-        workers = _times(figures.engine, given.split.ranks_here)
+        yield _estimate(ENGINE, figures.core if several else figures.engine, where=Where.HOST)
+    if several:
+        workers = _times(figures.worker, given.split.ranks_here)
         yield _estimate("workers' processes", workers, where=Where.HOST)
     if given.encoder:
         yield _estimate("processors of pictures and sound", figures.towers, where=Where.HOST)

@@ -17,7 +17,6 @@ from sparkctl.operations.groups.start import start_group
 from sparkctl.operations.groups.wait import ended
 from sparkctl.operations.hosts.everywhere import asked as asked_all
 from sparkctl.operations.hosts.listed import hosts as listed
-from sparkctl.operations.hosts.reached import by_ssh
 from sparkctl.operations.start.aside import STOP_GRACE_S
 from sparkctl.planning.groups.members import GroupKind, judge, todo
 from sparkctl.recipes.hosts.ranks import RankPlace
@@ -27,22 +26,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.hosts.reached import ConnectedHost, Reach
+    from sparkctl.operations.hosts.reached import ConnectedHost
     from sparkctl.operations.memory.fitting import AskedSet
     from sparkctl.planning.groups.members import GroupNow
     from sparkctl.recipes.service import Service
 
 
-def up(
-    world: World, hosts: Sequence[str], asked: AskedSet, *, download: bool = False, reach: Reach = by_ssh
-) -> list[Service]:
+def up(world: World, hosts: Sequence[str], asked: AskedSet, *, download: bool = False) -> list[Service]:
     """Start one service over hosts of hosts.yaml, by rank, the head first; return its ranks' services.
 
     Raises:
         InputError, DoesNotFitError, EngineError, NotReadyError, ModError, CheckError, WaitInterruptedError: as for
             ``start_group``.
     """
-    with connected(world, hosts, reach=reach) as found:
+    if world.on:
+        raise InputError(f"a group is started from this machine, and not from {world.on}", hint="leave out --host")
+    with connected(world, hosts) as found:
         return start_group(world, found, asked, download=download)
 
 
@@ -52,14 +51,14 @@ def hosts_of(world: World, name: str) -> tuple[str, ...]:
     return () if group is None else group.hosts
 
 
-def rendered(world: World, hosts: Sequence[str], asked: AskedSet, *, reach: Reach = by_ssh) -> list[Service]:
+def rendered(world: World, hosts: Sequence[str], asked: AskedSet) -> list[Service]:
     """Return the services of a group by rank, as `up` would start them; nothing is started.
 
     Raises:
         InputError: a file or a name that cannot be used, or another number of hosts.
         EngineError: a host is not reached.
     """
-    with connected(world, hosts, reach=reach) as found:
+    with connected(world, hosts) as found:
         named(found, asked)
         ranks = as_ranks(found)
         services: list[Service] = []
@@ -83,7 +82,7 @@ class Parted(NamedTuple):
     others: tuple[str, ...]
 
 
-def parted(world: World, names: Sequence[str], *, reach: Reach = by_ssh) -> Parted:
+def parted(world: World, names: Sequence[str]) -> Parted:
     """Return which names are groups: by what this operator has started, else by what runs on the hosts.
 
     The hosts are asked only for a name that nothing here has; without hosts.yaml, or with one that cannot be used,
@@ -96,12 +95,17 @@ def parted(world: World, names: Sequence[str], *, reach: Reach = by_ssh) -> Part
     found |= {name: group for name in names if name not in found and (group := _here(world, name)) is not None}
     left = [name for name in names if name not in found and not _is_here(world, name)]
     if left:
-        found |= _on_hosts(world, left, reach)
+        found |= _on_hosts(world, left)
     return Parted(found, tuple(name for name in names if name not in found))
 
 
 def _has_hosts(world: World) -> bool:
-    """Return whether there are hosts; a file that cannot be used is warned of: services of this machine need none."""
+    """Return whether there are hosts; a file that cannot be used is warned of: services of this machine need none.
+
+    Of another host (--host) there are none: what is done there is done to its own containers.
+    """
+    if world.on:
+        return False
     try:
         return bool(listed(world).hosts)
     except InputError as error:
@@ -128,21 +132,21 @@ def _group_of(world: World, name: str) -> KeptGroup | None:
     return None if group is None else KeptGroup(name, group.hosts)
 
 
-def _on_hosts(world: World, names: Sequence[str], reach: Reach) -> dict[str, KeptGroup]:
+def _on_hosts(world: World, names: Sequence[str]) -> dict[str, KeptGroup]:
     def look(there: World, _: ConnectedHost | None) -> list[KeptGroup]:
         return [group for name in names if (group := _group_of(there, name)) is not None]
 
-    answers = asked_all(world, listed(world).hosts, look, reach=reach)
+    answers = asked_all(world, listed(world).hosts, look, reach=world.reach)
     return {group.name: group for answer in answers for group in answer.answer or ()}
 
 
-def look(world: World, group: KeptGroup, *, reach: Reach = by_ssh) -> GroupNow:
+def look(world: World, group: KeptGroup) -> GroupNow:
     """Return how a group is, by a look at all its hosts; one that is not reached is said in that.
 
     Raises:
         InputError: one of its hosts is not declared any more.
     """
-    found, errors = reached_of(world, declared_of(world, group.hosts), reach=reach)
+    found, errors = reached_of(world, declared_of(world, group.hosts))
     try:
         return judge(group.hosts, [*seen.look(list(found.values()), group.name), *map(seen.away, errors)])
     finally:
@@ -153,14 +157,14 @@ def look(world: World, group: KeptGroup, *, reach: Reach = by_ssh) -> GroupNow:
 # --- ended, started again --------------------------------------------------------------------------------------------
 
 
-def down(world: World, group: KeptGroup, *, reach: Reach = by_ssh) -> None:
+def down(world: World, group: KeptGroup) -> None:
     """Stop and remove all ranks of a group.
 
     Raises:
         InputError: one of its hosts is not declared any more.
         EngineError: a host is not reached, or refuses: its rank may still run, and all others are ended.
     """
-    found, errors = reached_of(world, declared_of(world, group.hosts), reach=reach)
+    found, errors = reached_of(world, declared_of(world, group.hosts))
     try:
         whole = ended(world, list(found.values()), group.name, grace_s=STOP_GRACE_S, all_reached=not errors)
     finally:
@@ -173,7 +177,7 @@ def down(world: World, group: KeptGroup, *, reach: Reach = by_ssh) -> None:
         raise EngineError(f"{group.name}: not known whether a rank of it still runs{why}", hint=hint)
 
 
-def restart(world: World, group: KeptGroup, *, reach: Reach = by_ssh) -> list[Service]:
+def restart(world: World, group: KeptGroup) -> list[Service]:
     """Stop all ranks of a group, start their containers again, the workers first, and prove the group as `up` does.
 
     Raises:
@@ -181,7 +185,7 @@ def restart(world: World, group: KeptGroup, *, reach: Reach = by_ssh) -> list[Se
         EngineError, NotReadyError, ModError, CheckError, WaitInterruptedError: as for ``start_group``; the containers
             of one that does not become ready are ended.
     """
-    with connected(world, group.hosts, reach=reach) as found:
+    with connected(world, group.hosts) as found:
         now = judge(group.hosts, seen.look(found, group.name))
         if now.kind is not GroupKind.WHOLE:
             hint = todo(group.name, now, group.hosts) or f"sparkctl up {group.name} --hosts {','.join(group.hosts)}"

@@ -11,14 +11,14 @@ from sparkctl.base.errors import EngineError, SparkctlError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.operations.hosts.everywhere import AT_ONCE, HostAnswer, refuse_twice
 from sparkctl.operations.hosts.listed import hosts
-from sparkctl.operations.hosts.reached import ONE_S, by_ssh, world_of
+from sparkctl.operations.hosts.reached import ONE_S, world_of
 from sparkctl.recipes.hosts.ranks import RDMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.hosts.reached import ConnectedHost, Reach
+    from sparkctl.operations.hosts.reached import ConnectedHost
     from sparkctl.recipes.hosts.declared import DeclaredHost
     from sparkctl.world.host import MachineFacts
     from sparkctl.world.opening import remote
@@ -55,14 +55,14 @@ class GroupHost(NamedTuple):
 
 
 @contextmanager
-def connected(world: World, names: Sequence[str], *, reach: Reach = by_ssh) -> Iterator[list[GroupHost]]:
+def connected(world: World, names: Sequence[str]) -> Iterator[list[GroupHost]]:
     """Connect to hosts by their names, all at once, and end the connections afterwards.
 
     Raises:
         InputError: there is no such host, or two names are one machine.
         EngineError: one of them is not reached; the message says which and why.
     """
-    found, errors = reached_of(world, declared_of(world, names), reach=reach)
+    found, errors = reached_of(world, declared_of(world, names))
     try:
         for error in errors.values():
             raise error
@@ -96,7 +96,7 @@ def declared_of(world: World, names: Sequence[str]) -> dict[str, DeclaredHost]:
 
 
 def reached_of(
-    world: World, declared: Mapping[str, DeclaredHost], *, reach: Reach = by_ssh, within_s: float = ONE_S
+    world: World, declared: Mapping[str, DeclaredHost], *, within_s: float = ONE_S
 ) -> tuple[dict[str, GroupHost], dict[str, SparkctlError]]:
     """Connect to hosts, all at once, and return those that answer, and why the others do not."""
 
@@ -105,7 +105,7 @@ def reached_of(
         if host.here:
             return GroupHost(name, host, world, None, remote.facts_here())
         try:
-            way = reach(name, host.ssh, tell=lambda _: None, within_s=within_s)
+            way = world.reach(name, host.ssh, tell=lambda _: None, within_s=within_s)
         except SparkctlError as error:
             return error
         try:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.operations import deployed
 from sparkctl.operations.groups.hosts import declared_of, reached_of
-from sparkctl.operations.hosts.reached import by_ssh
 from sparkctl.operations.start import kept_failures
 from sparkctl.planning.groups.merged import merged
 
@@ -16,12 +15,9 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.operations.groups.hosts import GroupHost
     from sparkctl.operations.groups.kept import KeptGroup
-    from sparkctl.operations.hosts.reached import Reach
 
 
-def logs_of(
-    world: World, group: KeptGroup, *, rank: int | None = None, tail: int | None = None, reach: Reach = by_ssh
-) -> list[str]:
+def logs_of(world: World, group: KeptGroup, *, rank: int | None = None, tail: int | None = None) -> list[str]:
     """Return the log of a group's rank, or of all of them by time; of a rank that is gone, what was kept of it.
 
     ``tail``: only so many lines of each. A host that is not reached is warned of. The world's boundary is told of the
@@ -34,7 +30,7 @@ def logs_of(
     if rank is not None and rank >= len(group.hosts):
         raise InputError(f"{group.name} has no rank {rank}: its ranks are 0 to {len(group.hosts) - 1}")
     wanted = group.hosts if rank is None else (group.hosts[rank],)
-    found, errors = reached_of(world, declared_of(world, wanted), reach=reach)
+    found, errors = reached_of(world, declared_of(world, wanted))
     try:
         for error in errors.values():
             world.report.warn(error.message)

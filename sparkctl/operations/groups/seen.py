@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import EngineError, SparkctlError
+from sparkctl.base.lazy import LazyModule
 from sparkctl.operations import deployed
 from sparkctl.operations.groups.hosts import said_of
 from sparkctl.operations.hosts.everywhere import AT_ONCE
-from sparkctl.operations.services.starts import locked
 from sparkctl.planning.groups.members import SeenRank
 from sparkctl.vllm import failures
 from sparkctl.world import labels
@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sparkctl.operations.groups.hosts import GroupHost
+    from sparkctl.operations.services import starts
     from sparkctl.world.engine import Container
     from sparkctl.world.ports import Report
+else:
+    # Who looks at a group starts nothing.
+    starts = LazyModule("sparkctl.operations.services.starts")
 
 
 def seen_on(host: GroupHost, name: str) -> SeenRank:
@@ -64,7 +68,7 @@ def end(hosts: Sequence[GroupHost], name: str, report: Report, *, grace_s: float
     """
 
     def one(host: GroupHost) -> bool:
-        with locked(host.world.ports, host.world.report):
+        with starts.locked(host.world.ports, host.world.report):
             return _ended(host, name, grace_s)
 
     errors: dict[str, SparkctlError] = {}

@@ -20,7 +20,7 @@ from sparkctl.operations.groups.again import start_again
 from sparkctl.operations.groups.hosts import declared_of, reached_of
 from sparkctl.operations.groups.wait import ended
 from sparkctl.operations.groups.waiting.causes import RankLog, explained
-from sparkctl.operations.hosts.reached import ASKED_S, by_ssh
+from sparkctl.operations.hosts.reached import ASKED_S
 from sparkctl.planning.agent.past import PastFailure, ServicePast
 from sparkctl.planning.groups.watch import USUAL, GroupAction, GroupPast, GroupSeen, decide, failed, waits
 from sparkctl.vllm.phases import Phase
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.operations.groups.hosts import GroupHost
     from sparkctl.operations.groups.kept import KeptGroup
-    from sparkctl.operations.hosts.reached import Reach
     from sparkctl.planning.box.declared import Restarts
     from sparkctl.planning.groups.members import SeenRank
     from sparkctl.planning.groups.watch import GroupStep
@@ -57,12 +56,10 @@ class GroupWatch:
         world: World,
         jitter: Callable[[], float],
         *,
-        reach: Reach = by_ssh,
         work: Callable[[], Work] = ThreadWork,
     ) -> None:
         self._world = world
         self._jitter = jitter
-        self._reach = reach
         self._work = work
         self._watched: dict[str, WatchedGroup] = {}
         self._next = 0.0
@@ -78,7 +75,7 @@ class GroupWatch:
             self._watched.pop(name).forget()
         for name, group in groups.items():
             if name not in self._watched:
-                self._watched[name] = WatchedGroup(self._world, group, self._jitter, self._reach, self._work())
+                self._watched[name] = WatchedGroup(self._world, group, self._jitter, self._work())
             self._watched[name].begin(group)
 
     @property
@@ -90,11 +87,10 @@ class GroupWatch:
 class WatchedGroup:
     """One group that is watched, by looks one after another."""
 
-    def __init__(self, world: World, group: KeptGroup, jitter: Callable[[], float], reach: Reach, work: Work) -> None:
+    def __init__(self, world: World, group: KeptGroup, jitter: Callable[[], float], work: Work) -> None:
         self._world = world
         self._group = group
         self._jitter = jitter
-        self._reach = reach
         self._work = work
         self._hosts: dict[str, GroupHost] = {}
         self._past = GroupPast(ServicePast(group.name))
@@ -206,7 +202,7 @@ class WatchedGroup:
     def _connected(self, name: str) -> GroupHost | None:
         if name not in self._hosts:
             declared = declared_of(self._world, [name])
-            found, _ = reached_of(self._world, declared, reach=self._reach, within_s=ASKED_S)
+            found, _ = reached_of(self._world, declared, within_s=ASKED_S)
             self._hosts |= found
         return self._hosts.get(name)
 

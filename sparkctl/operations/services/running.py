@@ -12,6 +12,7 @@ from sparkctl.operations.checks import named
 from sparkctl.operations.deployed_service import service_of
 from sparkctl.operations.jobs.memory import running as jobs
 from sparkctl.operations.start import kept_failures
+from sparkctl.world import labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -116,11 +117,15 @@ def restart(world: World, name: str) -> Service:
     """Stop a service and start its container again, as it is, and prove it; return the service.
 
     Raises:
-        InputError: no service of this name is deployed, or its recipe is gone.
+        InputError: no service of this name is deployed, its recipe is gone, or it is one rank of a group.
         DoesNotFitError: the memory that it gave back is not free; it is left stopped.
         EngineError, ModError, NotReadyError, CheckError, WaitInterruptedError: as for ``up``; its container stays.
     """
     service, container = _joined(world, name)
+    group = labels.read(container.labels).group
+    if group is not None:
+        message = f"{service.name} is rank {group.rank} of a group over {', '.join(group.hosts)}: alone it would hang"
+        raise InputError(message, hint=f"where hosts.yaml is: sparkctl restart {service.name} restarts all of it")
     checks = named.required_checks(world, [service])
     controller(world, [service]).restart(service, container, named.require(world, checks))
     standing.started_by_hand(world, [service.name])

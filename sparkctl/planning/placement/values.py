@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 class PlacementHost(NamedTuple):
     """A host as placement sees it.
 
-    ``running`` is what has a container there, and ``models`` the repositories whose files are there. ``labels`` are the
-    operator's. Hosts of one ``fabric`` reach each other over a fast network, which ranks of one service need; "" is
-    none. ``ports`` are those that others than the placed services have there. A host that is not ``reachable`` keeps
-    what it has and takes nothing new.
+    ``running`` is what has a container there, and ``models`` those of the services' models whose files are there.
+    ``labels`` are the operator's. Hosts of one ``fabric`` reach each other over a fast network, which ranks of one
+    service need; "" is none. ``ports`` are those that others than the placed services have there. A host that is not
+    ``reachable`` keeps what it has and takes nothing new.
     """
 
     name: str
@@ -39,8 +39,8 @@ class PlacedService(NamedTuple):
 
     ``at`` are the hosts on which its ranks run now, in the order of the ranks, () where it does not run. It goes to
     ``hosts`` alone where these are given, and to hosts that have all of its ``labels``. Services with the same word in
-    ``spread`` go to different hosts, and so do those with the same ``port`` (0: none). ``model`` is the repository that
-    it reads: a host that has its files comes first. One that does not ``count`` runs when it is asked for: it gets a
+    ``spread`` go to different hosts, and so do those with the same ``port`` (0: none). ``model`` says in any word which
+    files it reads: a host that has them comes first. One that does not ``count`` runs when it is asked for: it gets a
     host, and no memory there.
     """
 

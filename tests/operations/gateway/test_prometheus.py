@@ -134,7 +134,7 @@ def test_every_expression_of_the_dashboard_has_an_answer(tmp_path: Path) -> None
             assert not missing, "no answer to these"
             groups = asked(url, "rules", {})["groups"]
             rules = [rule for group in groups for rule in group["rules"]]
-            assert len(rules) == 12
+            assert len(rules) == 13
             assert [rule["name"] for rule in rules if rule.get("lastError")] == []
             targets = asked(url, "targets", {})["activeTargets"]
             assert sorted(one["labels"]["job"] for one in targets) == ["sparkctl", "vllm"]

@@ -58,9 +58,9 @@ def test_with_a_clock_that_is_off_by_an_hour_a_group_starts_is_watched_and_its_l
     two.a.engine.prints["pair"] = [f"INFO 11-30 22:58:0{second} [a.py:1] head" for second in (1, 3)]
     two.b.engine.prints["pair"] = [f"INFO 11-30 23:58:0{second} [b.py:1] worker" for second in (2, 4)]
     alive(two)
-    lines = logs_of(two.world, GROUP, reach=two.reach)
+    lines = logs_of(two.world, GROUP)
     assert [line.rpartition(" ")[2] for line in lines] == ["head", "worker", "head", "worker"]
-    watch = GroupWatch(two.world, lambda: 0.0, reach=two.reach, work=AtOnce)
+    watch = GroupWatch(two.world, lambda: 0.0, work=AtOnce)
     watch.tick()
     assert watch.words["pair"] == "whole"
     assert two.containers == {"a": "running", "b": "running"}
@@ -78,11 +78,9 @@ def test_two_names_of_one_machine_are_no_two_hosts_of_a_group_h2(two: TwoSparks)
 
 def test_flags_that_differ_are_refused_with_both_hosts_before_anything_starts_h9(two: TwoSparks) -> None:
     asked = AskedSet(("pair",))
-    one = by_name.rendered(two.world, ("a", "b"), asked, reach=two.reach)
-    other = by_name.rendered(
-        two.world, ("a", "b"), AskedSet(("pair",), overrides=("limits.context=4096",)), reach=two.reach
-    )
-    with connected(two.world, ("a", "b"), reach=two.reach) as hosts:
+    one = by_name.rendered(two.world, ("a", "b"), asked)
+    other = by_name.rendered(two.world, ("a", "b"), AskedSet(("pair",), overrides=("limits.context=4096",)))
+    with connected(two.world, ("a", "b")) as hosts:
         refuse_different(hosts, asked, one)
         with pytest.raises(InputError, match=r"--max-model-len: 16384 on a, 4096 on b"):
             refuse_different(hosts, asked, [one[0], other[1]])
@@ -202,8 +200,8 @@ def lost(two: TwoSparks, host: str, call: str, *, after: bool) -> Iterator[None]
 
 
 def down(two: TwoSparks) -> None:
-    for group in by_name.parted(two.world, ["pair"], reach=two.reach).groups.values():
-        by_name.down(two.world, group, reach=two.reach)
+    for group in by_name.parted(two.world, ["pair"]).groups.values():
+        by_name.down(two.world, group)
 
 
 BEGINNING = [
@@ -245,7 +243,7 @@ def test_a_host_that_is_lost_while_a_group_ends_is_named_and_the_same_command_fi
 def test_a_host_that_is_lost_while_a_group_is_restarted_is_named_h15(two: TwoSparks, host: str, call: str) -> None:
     alive(two)
     with lost(two, host, call, after=False), pytest.raises(SparkctlError) as caught:
-        by_name.restart(two.world, GROUP, reach=two.reach)
+        by_name.restart(two.world, GROUP)
     assert caught.value.message.startswith(f"{host}: ")
     alive(two)
 

@@ -43,8 +43,8 @@ def killed(two: TwoSparks, host: str, call: str, *, after: bool) -> Iterator[Non
 
 
 def down(two: TwoSparks) -> None:
-    for group in by_name.parted(two.world, ["pair"], reach=two.reach).groups.values():
-        by_name.down(two.world, group, reach=two.reach)
+    for group in by_name.parted(two.world, ["pair"]).groups.values():
+        by_name.down(two.world, group)
 
 
 @pytest.mark.a_part(4)
@@ -79,7 +79,7 @@ def test_up_with_replace_is_finished_by_the_same_command_h17(two: TwoSparks, hos
 def test_restart_leaves_what_the_next_up_makes_whole_h17(two: TwoSparks, host: str, call: str, after: bool) -> None:
     two.up()
     with killed(two, host, call, after=after):
-        by_name.restart(two.world, GROUP, reach=two.reach)
+        by_name.restart(two.world, GROUP)
     two.up()
     assert two.containers == {"a": "running", "b": "running"}
 
@@ -113,7 +113,7 @@ def test_an_agent_that_is_killed_is_followed_by_one_that_finishes_h17(
 
 def watched(two: TwoSparks, seconds: float) -> None:
     """Let an agent's new life look after the group for so many seconds."""
-    watching = GroupWatch(two.world, lambda: 0.0, reach=two.reach, work=AtOnce)
+    watching = GroupWatch(two.world, lambda: 0.0, work=AtOnce)
     end = two.a.clock.now + seconds
     while two.a.clock.now < end:
         watching.tick()

@@ -14,6 +14,9 @@ from sparkctl.operations.groups.kept import KeptGroup, kept
 from sparkctl.operations.groups.logs import logs_of
 from sparkctl.operations.groups.shown import doubts, elsewhere, rank_words
 from sparkctl.operations.hosts.services import everywhere
+from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.services import running
+from sparkctl.operations.spark import Spark
 from sparkctl.world import labels
 from sparkctl.world.labels import ServiceLabels
 from tests.support.fake_engine import READY_LOG, dies
@@ -155,23 +158,23 @@ def test_a_port_that_is_taken_on_the_head_is_passed_over(two: TwoSparks) -> None
 def test_down_ends_all_ranks_and_says_which_host_did_not_answer(two: TwoSparks) -> None:
     two.up()
     away = two.reach.there.pop("spark-b")
-    found = by_name.parted(two.world, ["pair"], reach=two.reach)
+    found = by_name.parted(two.world, ["pair"])
     assert found.others == ()
     with pytest.raises(EngineError, match="not known whether a rank of it still runs: b is not reached"):
-        by_name.down(two.world, found.groups["pair"], reach=two.reach)
+        by_name.down(two.world, found.groups["pair"])
     assert two.containers == {"b": "running"}
     two.reach.there["spark-b"] = away
-    by_name.down(two.world, found.groups["pair"], reach=two.reach)
+    by_name.down(two.world, found.groups["pair"])
     assert two.containers == {}
     assert kept(two.world) == {}
-    assert by_name.parted(two.world, ["pair"], reach=two.reach).groups == {}
+    assert by_name.parted(two.world, ["pair"]).groups == {}
 
 
 def test_a_group_that_somebody_else_started_is_found_on_the_hosts(two: TwoSparks) -> None:
     two.up()
     two.here.files = FakeFiles()
     assert kept(two.world) == {}
-    found = by_name.parted(two.world, ["pair", "e4b-nvfp4"], reach=two.reach)
+    found = by_name.parted(two.world, ["pair", "e4b-nvfp4"])
     assert (found.groups, found.others) == ({"pair": KeptGroup("pair", ("a", "b"))}, ("e4b-nvfp4",))
 
 
@@ -179,25 +182,25 @@ def test_restart_stops_all_and_starts_the_worker_first(two: TwoSparks) -> None:
     two.up()
     for spark in (two.a, two.b):
         spark.engine.calls.clear()
-    by_name.restart(two.world, KeptGroup("pair", ("a", "b")), reach=two.reach)
+    by_name.restart(two.world, KeptGroup("pair", ("a", "b")))
     assert two.a.engine.calls == two.b.engine.calls == ["stop pair", "start pair"]
     assert two.containers == {"a": "running", "b": "running"}
     worker = two.b.engine.container("pair")
     assert worker is not None
     two.b.engine.remove(worker.id)
     with pytest.raises(InputError, match="pair is no whole group: rank 0 on a runs; nothing on b"):
-        by_name.restart(two.world, KeptGroup("pair", ("a", "b")), reach=two.reach)
+        by_name.restart(two.world, KeptGroup("pair", ("a", "b")))
 
 
 def test_logs_are_those_of_all_ranks_by_time_or_of_one(two: TwoSparks) -> None:
     two.b.engine.prints["pair"] = ["INFO 11-30 23:58:03 [a.py:1] worker"]
     two.up()
     group = KeptGroup("pair", ("a", "b"))
-    lines = logs_of(two.world, group, reach=two.reach)
+    lines = logs_of(two.world, group)
     assert lines == [*(f"0| {line}" for line in READY_LOG), "1| INFO 11-30 23:58:03 [a.py:1] worker"]
-    assert logs_of(two.world, group, rank=1, reach=two.reach) == ["INFO 11-30 23:58:03 [a.py:1] worker"]
+    assert logs_of(two.world, group, rank=1) == ["INFO 11-30 23:58:03 [a.py:1] worker"]
     with pytest.raises(InputError, match="pair has no rank 2: its ranks are 0 to 1"):
-        logs_of(two.world, group, rank=2, reach=two.reach)
+        logs_of(two.world, group, rank=2)
 
 
 def test_half_a_group_is_shown_as_such_with_the_next_step(two: TwoSparks) -> None:
@@ -242,7 +245,7 @@ def test_its_name_alone_means_the_hosts_that_it_was_started_on(two: TwoSparks) -
 
 
 def test_an_rdma_device_that_no_process_reaches_is_said_h8(two: TwoSparks) -> None:
-    with connected(two.world, ("a", "b"), reach=two.reach) as hosts:
+    with connected(two.world, ("a", "b")) as hosts:
         assert [host.doubt for host in hosts] == ["", ""]
         two.b.models.files.clear()
         assert hosts[1].doubt == "b has roceP2p1s0f0 and no /dev/infiniband: NCCL uses TCP there, without a word"
@@ -263,7 +266,7 @@ def test_a_host_that_goes_away_while_it_starts_is_said_and_its_rank_is_kept_in_m
         two.up()
     two.b.engine = engine
     assert two.containers == {"b": "running"}
-    by_name.down(two.world, by_name.parted(two.world, ["pair"], reach=two.reach).groups["pair"], reach=two.reach)
+    by_name.down(two.world, by_name.parted(two.world, ["pair"]).groups["pair"])
     assert two.containers == {}
 
 
@@ -282,9 +285,9 @@ def test_this_machine_may_be_one_of_the_hosts(two: TwoSparks, tmp_path: Path) ->
     two.here = two.a
     two.up()
     assert two.containers == {"a": "running", "b": "running"}
-    found = by_name.parted(two.world, ["pair"], reach=two.reach).groups["pair"]
-    assert by_name.look(two.world, found, reach=two.reach).words == "rank 0 on a runs; rank 1 on b runs"
-    by_name.down(two.world, found, reach=two.reach)
+    found = by_name.parted(two.world, ["pair"]).groups["pair"]
+    assert by_name.look(two.world, found).words == "rank 0 on a runs; rank 1 on b runs"
+    by_name.down(two.world, found)
     assert two.containers == {}
 
 
@@ -313,3 +316,42 @@ def test_what_has_its_name_elsewhere_or_alone_is_not_ended_h16(two: TwoSparks) -
     with pytest.raises(InputError, match="a has pair as a service of one host"):
         two.up()
     assert two.containers == {"a": "running", "b": "running"}
+
+
+def test_the_commands_know_a_group_by_its_name(two: TwoSparks) -> None:
+    run = two.here.run
+    assert "pair: ready at http://127.0.0.1:8555 on a" in run("up", "pair", "--hosts", "a,b").expect(0).err
+    assert "pair runs on a, b as one" in run("ps").expect(0).err
+    assert "1| Starting to load" in run("logs", "pair").expect(0).out
+    assert run("logs", "pair", "--rank", "1", "--tail", "1").expect(0).out == f"{READY_LOG[-1]}\n"
+    run("logs", "e4b-nvfp4", "--rank", "1").expect(2)
+    assert "pair: ready at" in run("restart", "pair").expect(0).err
+    assert "pair: ready at" in run("up", "pair").expect(0).err, "its name alone means the same hosts"
+    rendered = run("render", "pair", "--hosts", "a,b", "--json").expect(0).json
+    assert [(one["host"], "--headless" in one["command"]) for one in rendered] == [("a", False), ("b", True)]
+    run("up", "pair", "--hosts", "a,b", "--fit").expect(2)
+    assert "its rank on b is stopped and removed" in run("down", "pair").expect(0).err
+    assert two.containers == {}
+
+
+def test_a_program_starts_and_ends_a_group_as_the_commands_do(two: TwoSparks) -> None:
+    spark = Spark(two.world)
+    assert [service.record.group is not None for service in spark.up_on_hosts("pair", ("a", "b"))] == [True, True]
+    assert spark.logs_on_hosts("pair", rank=0) == READY_LOG
+    assert spark.restart_on_hosts("pair")
+    spark.down_on_hosts("pair")
+    assert two.containers == {}
+    with pytest.raises(InputError, match="pair is no service over several hosts"):
+        spark.down_on_hosts("pair")
+
+
+def test_one_rank_is_ended_on_its_host_and_never_restarted_alone(two: TwoSparks) -> None:
+    two.up()
+    with connected(two.world, ("b",)) as (there,):
+        with pytest.raises(InputError, match="pair is rank 1 of a group over a, b: alone it would hang"):
+            running.restart(there.world, "pair")
+        assert by_name.parted(there.world, ["pair"]).groups == {}
+        with pytest.raises(InputError, match="a group is started from this machine, and not from b"):
+            by_name.up(there.world, ("a", "b"), AskedSet(("pair",)))
+        assert running.down(there.world, ["pair"]).removed == ("pair",)
+    assert two.containers == {"a": "running"}

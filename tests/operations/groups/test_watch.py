@@ -27,7 +27,7 @@ def two(tmp_path: Path) -> TwoSparks:
 @pytest.fixture
 def watch(two: TwoSparks) -> Callable[[float], GroupWatch]:
     """Return what lets the watch look for so many seconds."""
-    watching = GroupWatch(two.world, lambda: 0.0, reach=two.reach, work=AtOnce)
+    watching = GroupWatch(two.world, lambda: 0.0, work=AtOnce)
 
     def looks(seconds: float) -> GroupWatch:
         end = two.a.clock.now + seconds

@@ -66,6 +66,7 @@ def test_up_serves_up_again_is_already_up_and_down_leaves_nothing(spark: Spark) 
         "unknown": [],
         "aside": None,
         "standing": None,
+        "group": None,
     }
     assert "Application startup complete." in spark.run("logs", name).expect(0).out
     assert spark.run("logs", name, "--tail", "1").expect(0).out.count("\n") == 1

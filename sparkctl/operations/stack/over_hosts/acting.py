@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import EngineError, SparkctlError, WaitInterruptedError
 from sparkctl.operations.stack.effect import Acting, first_line
 from sparkctl.operations.stack.one_at_a_time import alone
+from sparkctl.operations.stack.over_hosts.together import ActsAtOnce, OneAtATimeReport, StoppedClock
 from sparkctl.planning.box.apply.over_hosts import sequenced
 
 if TYPE_CHECKING:
@@ -60,6 +63,14 @@ def alone_on_all(hosts: Mapping[str, HostEffect]) -> Iterator[None]:
         yield
 
 
+def _at_once(world: World, stop: threading.Event, told: threading.Lock) -> World:
+    """Return a host's world for a thread of its own: its waits can be stopped, and all tell one after another."""
+    found = copy(world)
+    found.ports = world.ports._replace(clock=StoppedClock(world.ports.clock, stop))
+    found.report = OneAtATimeReport(world.report, told)
+    return found
+
+
 class AllHosts:
     """Puts an effect on each host, by its name, or undoes what was done on all of them.
 
@@ -73,7 +84,10 @@ class AllHosts:
         self._after = after
         self._groups = groups
         self._effects = dict(sorted(effects.items()))
-        self._actings = {host: Acting(*one) for host, one in self._effects.items()}
+        self._stop, told = threading.Event(), threading.Lock()
+        self._actings = {
+            host: Acting(_at_once(one.world, self._stop, told), one.effect) for host, one in self._effects.items()
+        }
 
     def put_into_effect(self) -> DoneOnHosts:
         """Prepare all, keep a generation on each, act, and keep how it ended; nobody else does so meanwhile.
@@ -120,12 +134,15 @@ class AllHosts:
             kept.append(acting)
 
     def _act(self, acts: Sequence[HostAct]) -> None:
-        done: dict[str, list[Act]] = {}
+        """Act on all hosts at once, and then start what they share; whatever fails undoes all of it."""
+        stop = self._stop
+        at_once = ActsAtOnce(acts, self._after, lambda host, act: self._actings[host].do(act))
         host = ""
         try:
-            for host, act in acts:
-                done.setdefault(host, []).append(act)
-                self._actings[host].do(act)
+            failed = at_once.run(stop)
+            if failed is not None:
+                host, error = failed
+                raise error
             for name, acting in self._actings.items():
                 host = name
                 acting.verify()
@@ -138,7 +155,7 @@ class AllHosts:
                 acting.stopped()
             raise
         except SparkctlError as error:
-            told = self._undone(f"{host}: {first_line(error)}", done)
+            told = self._undone(f"{host}: {first_line(error)}", at_once.begun)
             error.message = "\n".join([f"{host}: {error.message}", *told])
             raise
 

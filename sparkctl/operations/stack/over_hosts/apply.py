@@ -12,7 +12,7 @@ from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.base.errors import EngineError, SparkctlError, WaitInterruptedError
+from sparkctl.base.errors import EngineError, InputError, SparkctlError, WaitInterruptedError
 from sparkctl.operations.hosts.opened import opened
 from sparkctl.operations.hosts.told import HostReport
 from sparkctl.operations.stack import apply as one_host
@@ -78,6 +78,8 @@ def prepared(world: World, stack: LoadedStack, options: ApplyOptions) -> Iterato
         found = placed(world, stack, hosts)
         if not found.fits:
             raise StackHasNoPlaceError(found)
+        if not options.dry_run:
+            _refuse_absent(found)
         parts = []
         for one in sorted(found.hosts, key=lambda one: one.name):
             if one.seen is not None and _has_part(one, stack):
@@ -88,6 +90,19 @@ def prepared(world: World, stack: LoadedStack, options: ApplyOptions) -> Iterato
         if not options.dry_run:
             groups.check(locked=options.locked)
         yield PreparedHosts(found, tuple(parts), groups, unseen)
+
+
+def _refuse_absent(found: PlacedStack) -> None:
+    """Refuse services whose models are not where they are to run: their hosts would fetch them unseen.
+
+    Raises:
+        InputError: which, where, and the commands that bring them there.
+    """
+    absent = found.absent
+    if absent:
+        told = [f"{host}: the model of {name} is not there" for host, names in absent.items() for name in names]
+        ways = [found.bringing(host, names) for host, names in absent.items()]
+        raise InputError("\n".join(told), hint="    ".join(ways))
 
 
 def _has_part(one: PlacedHost, stack: LoadedStack) -> bool:

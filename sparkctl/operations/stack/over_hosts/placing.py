@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -114,6 +115,18 @@ class PlacedStack(NamedTuple):
             return PlacedAction.STAYS if all(_as_wanted(name, one) for one in there) else PlacedAction.CHANGES
         moves = any(name in one.leaves and _runs_there(name, one.seen) for one in self.hosts)
         return PlacedAction.MOVES if moves else PlacedAction.STARTS
+
+    @property
+    def absent(self) -> dict[str, tuple[str, ...]]:
+        """The services whose models' files are not on the host that they go to, by the host."""
+        seen = {one.name: (one.services, one.seen.models) for one in self.hosts if one.seen is not None}
+        found = {host: tuple(name for name in names if name not in models) for host, (names, models) in seen.items()}
+        return {host: names for host, names in found.items() if names}
+
+    def bringing(self, host: str, names: Sequence[str]) -> str:
+        """Return the command that brings the models of services to a host."""
+        recipes = dict.fromkeys(one.recipe for one in self.stack.members if one.service in names)
+        return shlex.join(["sparkctl", "hosts", "distribute", *recipes, "--to", host])
 
     @property
     def groups(self) -> tuple[str, ...]:

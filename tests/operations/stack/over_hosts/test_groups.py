@@ -110,5 +110,5 @@ def test_what_a_group_lacks_is_found_before_anything_starts(fleet: Fleet) -> Non
     fleet.hosts["two"].models.missing = {"gemma4-e4b-nvfp4": "is not there"}
     fleet.stack("a host: [one, two]; b host: three")
     refused = fleet.run("apply", "fleet").expect(2)
-    assert "two: sa: " in refused.err
+    assert "two: the model of sa is not there" in refused.err
     assert fleet.changed() == []

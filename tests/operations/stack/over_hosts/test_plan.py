@@ -194,3 +194,15 @@ def test_what_is_said_of_other_hosts_is_not_simulated_whatever_engine_this_machi
     assert "simulated" not in fleet.run("plan", "fleet").expect(0).out
     (fleet.folder / "hosts.yaml").write_text("hosts:\n  one: {ssh: spark-one}\n  two: {ssh: local}\n")
     assert "simulated" in fleet.run("plan", "fleet").expect(0).out
+
+
+def test_a_model_that_is_not_on_the_host_is_said_with_the_command_that_brings_it(fleet: Fleet) -> None:
+    fleet.hosts["two"].models.missing = {"gemma4-e4b-nvfp4": "is not there"}
+    fleet.stack("a host: one; b host: two; c host: two")
+    planned = fleet.run("plan", "fleet").expect(0)
+    assert "two: no model there for sb, sc → sparkctl hosts distribute rb rc --to two" in planned.err
+    refused = fleet.run("apply", "fleet").expect(2)
+    assert "two: the model of sb is not there\ntwo: the model of sc is not there" in refused.err
+    assert "sparkctl hosts distribute rb rc --to two" in refused.err
+    assert fleet.changed() == []
+    fleet.run("apply", "fleet", "--dry-run").expect(0)
