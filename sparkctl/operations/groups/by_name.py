@@ -12,14 +12,13 @@ from sparkctl.operations.groups import seen
 from sparkctl.operations.groups.again import start_again
 from sparkctl.operations.groups.hosts import connected, declared_of, reached_of
 from sparkctl.operations.groups.kept import KeptGroup
-from sparkctl.operations.groups.ranks import as_ranks, named, port_of
+from sparkctl.operations.groups.ranks import named, port_of, rendered_of
 from sparkctl.operations.groups.start import start_group
 from sparkctl.operations.groups.wait import ended
 from sparkctl.operations.hosts.everywhere import asked as asked_all
 from sparkctl.operations.hosts.listed import hosts as listed
 from sparkctl.operations.start.aside import STOP_GRACE_S
 from sparkctl.planning.groups.members import GroupKind, judge, todo
-from sparkctl.recipes.hosts.ranks import RankPlace
 from sparkctl.world import labels
 
 if TYPE_CHECKING:
@@ -60,13 +59,7 @@ def rendered(world: World, hosts: Sequence[str], asked: AskedSet) -> list[Servic
     """
     with connected(world, hosts) as found:
         named(found, asked)
-        ranks = as_ranks(found)
-        services: list[Service] = []
-        port = port_of(found, asked.named or asked.names[0])
-        for rank, host in enumerate(found):
-            loader = host.world.loader(host.world.ports.models, host.world.known_images)
-            loader.rank = RankPlace(rank, ranks, port)
-            services += host.world.services(loader, asked.located(loader))
+        services = rendered_of(found, asked, port_of(found, asked.named or asked.names[0]))
         for service in services:
             service.command()
         return services

@@ -71,6 +71,21 @@ def services_of(hosts: Sequence[GroupHost], asked: AskedSet, port: int, *, downl
     return found
 
 
+def rendered_of(hosts: Sequence[GroupHost], asked: AskedSet, port: int) -> list[Service]:
+    """Return the services of a group by rank, as they would be started; nothing is fetched or made for it.
+
+    Raises:
+        InputError: a file that cannot be used, or a host without a fabric.
+    """
+    ranks = as_ranks(hosts)
+    services: list[Service] = []
+    for rank, host in enumerate(hosts):
+        loader = host.world.loader(host.world.ports.models, host.world.known_images)
+        loader.rank = RankPlace(rank, ranks, port)
+        services += host.world.services(loader, asked.located(loader))
+    return services
+
+
 def _way_there(asked: AskedSet, loader: Loader, host: str, hint: str | None) -> str | None:
     """Return how what a host lacks comes there: where that is its model, other hosts may have it."""
     with suppress(InputError):

@@ -183,14 +183,18 @@ def _as_wanted(ranks: Sequence[RankHands], asked: AskedSet) -> bool:
         raise EngineError(f"{name}: it is not known what runs: {now.words}", hint="sparkctl hosts doctor")
     if now.kind is not GroupKind.WHOLE:
         return False
-    plans = [_plan(one) for one in ranks]
-    changes = [f"  {one.host.name}: {line}" for one, plan in zip(ranks, plans, strict=True) for line in plan.changes]
+    changes = [f"  {line}" for line in differing(ranks)]
     if not changes:
         return True
     if not asked.replace:
         message = "\n".join(["what runs differs from what is wanted now:", *changes])
         raise InputError(message, hint="--replace stops the whole group and starts it as it is wanted now")
     return False
+
+
+def differing(ranks: Sequence[RankHands]) -> list[str]:
+    """Return in what each rank that runs differs from what is wanted, with the name of its host."""
+    return [f"{one.host.name}: {line}" for one in ranks for line in _plan(one).changes]
 
 
 def _plan(one: RankHands) -> Plan:

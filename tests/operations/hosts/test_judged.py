@@ -71,7 +71,7 @@ def test_rdma_that_nccl_would_pass_over_is_said() -> None:
     assert wrong(A._replace(declared=one)) == ["rdma: only rocep1s0f1"]
 
 
-def test_two_hosts_that_differ_are_told_in_what() -> None:
+def test_two_hosts_that_differ_are_told_in_what_h9() -> None:
     facts = B.facts._replace(
         kernel="6.14.0", driver="", architecture="x86_64", interfaces=(INTERFACES[0]._replace(mtu=1500),)
     )

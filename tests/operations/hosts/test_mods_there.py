@@ -76,7 +76,7 @@ def test_what_is_fetched_once_is_staged_to_each_host(bench: CopyBench) -> None:
     assert fetcher.asked == ["https://example.org/fix.py"]
 
 
-def test_a_staged_copy_that_is_another_file_is_a_difference(bench: CopyBench) -> None:
+def test_a_staged_copy_that_is_another_file_is_a_difference_h9(bench: CopyBench) -> None:
     world = there(bench, "a")
     found = mod(world)
     assert held.holds(world, "a", held.named(world, ["tiny"])[0]).mods == {"fix, fix.py": md5_of(FIXED)}

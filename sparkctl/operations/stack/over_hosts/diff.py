@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.operations.hosts.opened import ask_all, opened
 from sparkctl.operations.stack.diff import diff
+from sparkctl.operations.stack.over_hosts.groups import StackGroups
 from sparkctl.operations.stack.over_hosts.look import world_of_part
 from sparkctl.operations.stack.over_hosts.placing import PlacedAction, declared_hosts, placed
 from sparkctl.planning.box.apply.drift import DiffKind
@@ -52,13 +53,13 @@ def diff_over_hosts(world: World, stack: LoadedStack, *, mods: bool = False) -> 
             return without_moved(diff(part, word_of(stack), mods=mods), (*one.leaves, *found.groups))
 
         answers = ask_all([one.host for one in found.hosts if one.seen is not None], of_host)
+        lines = [*_of_the_whole(found), *_of_groups(world, found)]
     for one in answers:
         if one.error is not None:
             one.error.message = f"{one.name}: {one.error.message}"
             raise one.error
     differing = {one.name: one.answer for one in answers if one.answer is not None}
     used = {host: one for host, one in differing.items() if by_name[host].services or any(one.services)}
-    lines = _of_the_whole(found)
     if not lines and all(one.same for one in used.values()) and not _is_whole(found, used):
         lines = ["every host runs what is declared, and the last apply ended before all had kept that"]
     return HostsDiff(found, used, tuple(lines))
@@ -81,6 +82,13 @@ def _is_whole(found: PlacedStack, differing: Mapping[str, StackDiff]) -> bool:
     parts = [one for one in found.hosts if alone_on(found, one) and one.name in differing]
     applied = [differing[one.name].applied for one in parts]
     return all(one is not None and one.whole == found.whole for one in applied)
+
+
+def _of_groups(world: World, found: PlacedStack) -> list[str]:
+    """Return in what the groups that run differ from what is declared, rank by rank."""
+    groups = StackGroups(world, found)
+    runs = [name for name in found.groups if found.action(name) is PlacedAction.RUNS]
+    return [f"{name}: on {line}" for name in runs for line in groups.differing(name)]
 
 
 def _of_the_whole(found: PlacedStack) -> list[str]:

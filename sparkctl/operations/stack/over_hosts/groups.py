@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from sparkctl.operations import deployed
 from sparkctl.operations.groups import kept
+from sparkctl.operations.groups.hands import hands_of
 from sparkctl.operations.groups.hosts import GroupHost
-from sparkctl.operations.groups.ranks import port_of, services_of
-from sparkctl.operations.groups.start import start_group
+from sparkctl.operations.groups.ranks import port_of, rendered_of, services_of
+from sparkctl.operations.groups.start import differing, start_group
 from sparkctl.operations.groups.wait import ended
 from sparkctl.operations.hosts.told import HostReport
 from sparkctl.operations.memory.fitting import AskedSet
@@ -55,6 +56,17 @@ class StackGroups:
             for host, service in zip(hosts, services, strict=True) if locked else ():
                 others = [one for one in self._found.wanted if one != name]
                 require(world_of_part(host.world, stack, [name]), word_of(stack), [service], others)
+
+    def differing(self, name: str) -> list[str]:
+        """Return in what each rank of a group that runs differs from what is declared; nothing is fetched for it.
+
+        Raises:
+            InputError, EngineError: as for ``rendered_of``, and an engine does not answer.
+        """
+        hosts = self._of(name)
+        services = rendered_of(hosts, self._asked(name), port_of(hosts, name))
+        ranks = [hands_of(host, service) for host, service in zip(hosts, services, strict=True)]
+        return differing([one._replace(service=one.planner.expected([one.service])[0]) for one in ranks])
 
     def head(self, name: str) -> str:
         """Return the host of a group's head."""

@@ -168,7 +168,7 @@ def test_killed_in_the_middle_nothing_runs_on_and_the_next_command_goes_on(copie
     assert contents(there) == contents(folder)
 
 
-def test_a_connection_that_ends_in_the_middle_is_said_and_what_came_is_kept(copied: Copied) -> None:
+def test_a_connection_that_ends_in_the_middle_is_said_and_what_came_is_kept_h10(copied: Copied) -> None:
     folder, there = write_model(copied, 1, LARGE), copied.b / "models" / copied.name
     process = copied.operator.start(*copied.distribute())
     wait_for(lambda: any(path.stat().st_size > MIB for path in there.glob("*.incomplete")))

@@ -153,7 +153,7 @@ def lost_at(fleet: Fleet, host: str) -> Callable[[Container], Container]:
 
 
 def test_a_host_that_is_lost_while_others_start_undoes_those_that_answer_h6(fleet: Fleet) -> None:
-    fleet.stack("a host: one; b host: two")
+    fleet.stack("a host: one; b host: two, after: [sa]")
     fleet.hosts["one"].engine.on_start["sa"] = lost_at(fleet, "two")
     done = fleet.run("apply", "fleet").expect(4)
     assert "one: as it was before" in done.err

@@ -66,7 +66,11 @@ def test_a_group_that_differs_is_replaced_and_one_that_is_pinned_elsewhere_moves
     fleet.run("apply", "fleet").expect(0)
     before = ids(fleet)
     fleet.stack("a host: [one, two], set: {limits.context: 8192}")
+    differs = fleet.run("diff", "fleet").expect(9).out
+    assert "sa: on one: sa: --max-model-len" in differs
+    assert "sa: on two: sa: --max-model-len" in differs
     fleet.run("apply", "fleet").expect(0)
+    fleet.run("diff", "fleet").expect(0)
     assert set(ids(fleet)).isdisjoint(before)
     fleet.stack("a host: [two, three], set: {limits.context: 8192}")
     assert "sa: moves from one" in fleet.run("diff", "fleet").expect(9).out

@@ -102,7 +102,7 @@ def test_the_history_of_all_hosts_is_known_without_asking_them(fleet: Fleet) -> 
     ]
 
 
-def test_clocks_of_hosts_that_are_wrong_by_hours_change_nothing(tmp_path: Path) -> None:
+def test_clocks_of_hosts_that_are_wrong_by_hours_change_nothing_h3(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path)
     fleet.mine.clock.now = 5000.0
     fleet.hosts["two"].clock.now = 50_000.0
