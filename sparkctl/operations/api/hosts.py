@@ -133,7 +133,12 @@ class HostMethods:
         by_name.down(self._world, self._group(name))
 
     def logs_on_hosts(self, name: str, *, rank: int | None = None, tail: int | None = None) -> list[str]:
-        """Return the log of one rank, or of all by time, each line after its rank; ``tail``: so many lines of each.
+        """Return the log of one rank, or of all by time, each line after its rank.
+
+        Args:
+            name: the service.
+            rank: of this rank alone; None: of all.
+            tail: so many lines of each at most; None: all.
 
         Raises:
             InputError: there is none of this name, or no such rank.
