@@ -98,8 +98,11 @@ def _stays(folder: Path, real: Path) -> bool:
     return folder in real.parents or blobs in real.parents
 
 
-def check_source(mod: MountedMod) -> Checked:
-    """Return what the source on this host is, against the manifest or the operator's pin."""
+def check_source(mod: MountedMod, files: Files | None = None) -> Checked:
+    """Return what the source is, against the manifest or the operator's pin.
+
+    ``files`` are those of the host that mounts it, where that may be another one.
+    """
     look = f"look at your copy of the file, then: sparkctl mods pin {mod.mod} --file FILE"
     if mod.source == NOWHERE:
         return Checked(FileState.NOT_COMPARED)
@@ -114,7 +117,7 @@ def check_source(mod: MountedMod) -> Checked:
         return Checked(FileState.UNKNOWN, why=why, fix="download the model first")
     where = f"mod {mod.mod}: {mod.original}"
     try:
-        content = read_source(mod.original)
+        content = _read_there(files, mod.original) if mod.on_host and files is not None else read_source(mod.original)
     except InputError as error:
         return Checked(FileState.MISSING, why=f"{where} {error.message}", fix=f"restore it, or {look}")
     return _compared(mod, content, where)
@@ -135,13 +138,20 @@ def _compared(mod: MountedMod, content: bytes, where: str) -> Checked:
     )
 
 
-def verified(mod: MountedMod) -> bytes:
-    """Return the bytes of a mod's source, once they are what the manifest says.
+def _read_there(files: Files, path: Path) -> bytes:
+    content = files.content(path)
+    if content is None:
+        raise InputError("is not there, or cannot be read")
+    return content
+
+
+def verified(mod: MountedMod, files: Files | None = None) -> bytes:
+    """Return the bytes of a mod's source, once they are what the manifest says; ``files`` as for ``check_source``.
 
     Raises:
         ModError: unpinned, missing, or another file.
     """
-    checked = check_source(mod)
+    checked = check_source(mod, files)
     if checked.state is not FileState.OK:
         raise ModError(checked.why, hint=checked.fix)
     return checked.content
@@ -152,14 +162,14 @@ def _matches_with_other_ends(content: bytes, md5: str) -> bool:
     return md5 in {md5_of(unix), md5_of(unix.replace(b"\n", b"\r\n"))}
 
 
-def check_sources(mods: Sequence[MountedMod]) -> None:
-    """Check the source of each file on this host.
+def check_sources(mods: Sequence[MountedMod], files: Files | None = None) -> None:
+    """Check the source of each file; ``files`` as for ``check_source``.
 
     Raises:
         ModError: one is unpinned, missing, or another file.
     """
     for mod in mods:
-        verified(mod)
+        verified(mod, files)
 
 
 def stage(files: Files, mods: Sequence[MountedMod]) -> None:
@@ -170,7 +180,7 @@ def stage(files: Files, mods: Sequence[MountedMod]) -> None:
         InputError: the copy cannot be written.
     """
     for mod in mods:
-        content = verified(mod)
+        content = verified(mod, files)
         # Asked of the files, which may be another host's: the same path here says nothing of it.
         if mod.source.is_symlink() or files.content(mod.source) != content:
             files.write(mod.source, content, mode=0o444)

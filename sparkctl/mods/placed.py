@@ -36,6 +36,7 @@ class MountedMod:
     may be: md5s, ``absent`` alone, or () where nothing is declared; ``meant`` says it in words. ``root`` is the package
     root that a module's target lies under, None for a plain path. ``elsewhere`` is where it is fetched from,
     ``fetch`` the file's name there, and ``kept`` where this machine keeps it then (None: it is not fetched).
+    ``on_host``: ``original`` lies on the host that mounts it, which may be another one.
     """
 
     mod: str
@@ -53,6 +54,7 @@ class MountedMod:
     elsewhere: Elsewhere | None = None
     fetch: str = ""
     kept: Path | None = None
+    on_host: bool = False
 
     @property
     def module(self) -> str | None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from sparkctl.mods.images import Images
     from sparkctl.world.engine import Container, Engine, Package
+    from sparkctl.world.ports import Files
 
 _GOOD: Final = {FileState.OK, FileState.NOT_COMPARED, FileState.NOT_RUNNING, FileState.OUTSIDE}
 _FITS: Final = {
@@ -77,8 +78,10 @@ class Meant(NamedTuple):
     unknown: str = ""
 
 
-def verify(engine: Engine, images: Images, one: Meant) -> list[ModVerdict]:
+def verify(engine: Engine, images: Images, one: Meant, files: Files | None = None) -> list[ModVerdict]:
     """Return the verdicts on a service's mods, running or not; changes nothing.
+
+    ``files`` are those of the host that mounts the mods, where that may be another one.
 
     Raises:
         EngineError: the engine does not answer.
@@ -88,7 +91,7 @@ def verify(engine: Engine, images: Images, one: Meant) -> list[ModVerdict]:
     idle = [Sight(FileState.NOT_RUNNING)] * len(one.mods)
     run = container_readings(engine, one.container, one.mods) if _runs(one.container) else idle
     known = zip(one.mods, covered, run, strict=True)
-    return [*doubt, *(ModVerdict(one.name, mod, host_reading(mod), there, runs) for mod, there, runs in known)]
+    return [*doubt, *(ModVerdict(one.name, mod, host_reading(mod, files), there, runs) for mod, there, runs in known)]
 
 
 def _unknown(one: Meant) -> ModVerdict:
@@ -98,9 +101,9 @@ def _unknown(one: Meant) -> ModVerdict:
     return ModVerdict(one.name, MountedMod("?", "?", None, NOWHERE, "?", "?"), nowhere, nowhere, runs)
 
 
-def host_reading(mod: MountedMod) -> Sight:
-    """Return what the source on this host is."""
-    checked = on_disk.check_source(mod)
+def host_reading(mod: MountedMod, files: Files | None = None) -> Sight:
+    """Return what the source is; ``files`` as for ``verify``."""
+    checked = on_disk.check_source(mod, files)
     return Sight(checked.state, f"{checked.why}: {checked.fix}" if checked.why else "")
 
 

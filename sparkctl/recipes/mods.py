@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -60,6 +61,10 @@ def original(file: ModFile, own: Path, folder: Path, model: Path | None) -> Path
     return model / file.name if file.source.model is not None and model is not None else None
 
 
+def _of_checkpoint(mod: MountedMod, model: Path | None) -> bool:
+    return model is not None and mod.original == model / mod.name
+
+
 class Mounter:
     """Says where the files of recipes' mods come from and what they are laid over.
 
@@ -91,7 +96,9 @@ class Mounter:
         folder = self._catalog.path("mod", name).parent
         pins = pins_of(own, folder)
         originals = {file.name: original(file, own, folder, model.here) for file in mod.files}
-        return placed.mounted(name, mod, pins, roots, self._operator.states, originals)
+        found = placed.mounted(name, mod, pins, roots, self._operator.states, originals)
+        there = self._operator.own_state is not None  # another host's, whose disk has the checkpoint
+        return [replace(one, on_host=there and _of_checkpoint(one, model.here)) for one in found]
 
     def _root(self, image: str, assumed: str | None, mod: str, package: str) -> str:
         """Return the folder that a package lies in: as the image's Python says, else as the template assumes."""

@@ -151,7 +151,9 @@ def _verdicts(world: World, names: Sequence[str], tell: Tell, *, everything: boo
     meant = [one for name in names for one in _of(world, name, tell)] if names else _all(world, tell)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         found = [
-            verdict for judged in pool.map(partial(judge, world.engine, world.images), meant) for verdict in judged
+            verdict
+            for judged in pool.map(partial(judge, world.engine, world.images, files=world.ports.files), meant)
+            for verdict in judged
         ]
     by_file = {(verdict.service, verdict.mod.target): verdict for verdict in found}
     for stranger in outsiders(world.engine, meant):

@@ -249,5 +249,5 @@ def _mods(loader: Loader, located: Located, kept: KeptService, spec: ContainerSp
         if now is not None:
             found.append(replace(now, source=source))
         else:
-            found.append(MountedMod(one.mod, source.name, source, source, one.target, one.md5))
+            found.append(MountedMod(one.mod, source.name, source, source, one.target, one.md5, on_host=True))
     return found

@@ -35,7 +35,7 @@ def prepare(ports: Ports, report: Report, services: Sequence[Service], *, taken:
     for service in services:
         if service.name not in taken:
             refuse_taken(ports, service)
-        on_disk.check_sources(service.mods)
+        on_disk.check_sources(service.mods, ports.files)
     images = Images(ports.engine, ports.files)
     for service in services:
         if pulling.pull(ports, report, service.name, service.spec.image):

@@ -14,7 +14,7 @@ from sparkctl.operations.hosts.reached import world_there
 from sparkctl.operations.mods.fetched import fetch_missing
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.opening.log_report import LogReport
-from tests.support.copy_bench import FOLDER, CopyBench, write_folder
+from tests.support.copy_bench import FOLDER, CopyBench, model_files, write_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +39,17 @@ class FakeFetcher:
 
     def wheel_file(self, package: str, release: str, file: str) -> bytes:
         raise AssertionError(package)
+
+
+class AskedFiles(DiskFiles):
+    """The files of a host, which notes what was read."""
+
+    def __init__(self) -> None:
+        self.paths: list[Path] = []
+
+    def content(self, path: Path) -> bytes | None:
+        self.paths.append(path)
+        return super().content(path)
 
 
 @pytest.fixture
@@ -74,6 +85,22 @@ def test_what_is_fetched_once_is_staged_to_each_host(bench: CopyBench) -> None:
         assert found.source.is_relative_to(bench.home(name))
         assert found.source.read_bytes() == FIXED
     assert fetcher.asked == ["https://example.org/fix.py"]
+
+
+def test_a_file_of_the_models_own_folder_is_read_and_staged_where_the_model_lies(bench: CopyBench) -> None:
+    text = f"files: [{{module: vllm.fix, source: {{model: fix.py}}, md5: {md5_of(FIXED)}}}]\n"
+    write_folder(bench.spark.folder, {"mods/fix/mod.yaml": text.encode()})
+    folder = write_folder(bench.home("a") / "models/tiny", {**model_files(), "fix.py": FIXED})
+    world = there(bench, "a")
+    found = mod(world)
+    assert found.on_host
+    asked = AskedFiles()
+    assert on_disk.verified(found, asked) == FIXED
+    assert asked.paths == [folder / "fix.py"], "by the port of that host, whose path means nothing here"
+    on_disk.stage(world.files, [found])
+    assert found.source.read_bytes() == FIXED
+    (folder / "fix.py").unlink()
+    assert "is not there, or cannot be read" in on_disk.check_source(found, world.files).why
 
 
 def test_a_staged_copy_that_is_another_file_is_a_difference_h9(bench: CopyBench) -> None:
