@@ -91,7 +91,7 @@ SECTIONS: Final = {
 
 OVER_SSH: Final = frozenset({
     "up", "down", "restart", "attach", "ps", "status", "logs", "plan", "fits", "render", "measurements", "doctor",
-    "apply", "diff", "history", "rollback",
+    "apply", "diff", "history", "rollback", "check", "bench", "verify-mods", "report",
 })  # fmt: skip
 """The commands that take another host: of the others, parts are this machine's."""
 

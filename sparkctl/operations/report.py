@@ -53,7 +53,7 @@ def report(world: World, name: str, path: Path | None = None) -> WrittenReport:
     world.report.progress(name, "collecting", "")
     content = _text(world, name, container, kept).encode(errors="replace")
     path = path or Path(f"{name}-report.md")
-    world.files.write(path.absolute(), content, mode=0o600)
+    world.own_files.write(path.absolute(), content, mode=0o600)
     return WrittenReport(path, len(content))
 
 
@@ -88,9 +88,8 @@ def _safely(make: Callable[[], str]) -> str:
 def _versions(world: World) -> str:
     info = world.engine.info()
     own = importlib.metadata.version("dgx-sparkctl")
-    return (
-        f"sparkctl {own}\nPython {platform.python_version()}\n{info.kind} {info.version}\nkernel {platform.release()}"
-    )
+    kernel = f"host {world.on}, through ssh" if world.on else f"kernel {platform.release()}"
+    return f"sparkctl {own}\nPython {platform.python_version()}\n{info.kind} {info.version}\n{kernel}"
 
 
 def _host(world: World) -> str:

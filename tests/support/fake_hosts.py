@@ -11,6 +11,7 @@ from sparkctl.world.host import Interface, MachineFacts, RdmaDevice
 from sparkctl.world.local.copying.disk import CopyDisk
 from sparkctl.world.local.copying.host import HostCopies
 from sparkctl.world.local.copying.shell import CopyShell
+from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.opening import Doors
 from sparkctl.world.ports import Ports
 
@@ -86,7 +87,11 @@ class FakeThere:
     def doors(self, state: Path) -> Doors:
         self.states.append(state)
         of = self.spark
-        ports = Ports(*(of.engine, of.host, of.http, of.clock, of.locks, of.models, of.files), carrier=of.engine)
+        ports = Ports(
+            *(of.engine, of.host, of.http, of.clock, of.locks, of.models, of.files),
+            streams=of.streams,
+            carrier=of.engine,
+        )
         return Doors(
             host=lambda: of.host,
             store=lambda: of.store,
@@ -94,6 +99,8 @@ class FakeThere:
             files=lambda: of.files,
             models=lambda: of.models,
             copies=lambda: self.copies,
+            clock=lambda: of.clock,
+            own_files=DiskFiles,
         )
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -29,13 +30,15 @@ class Heard:
 
 
 @contextmanager
-def hostile(act: Callable[[socket.socket], None], *, tls: ssl.SSLContext | None = None) -> Iterator[Heard]:
+def hostile(
+    act: Callable[[socket.socket], None], *, tls: ssl.SSLContext | None = None, at: Path | None = None
+) -> Iterator[Heard]:
     """Listen until the end, and let ``act`` answer each request; it ends when the other side is gone.
 
-    ``tls``: every line is encrypted by it.
+    ``tls``: every line is encrypted by it. ``at`` is a UNIX socket to listen at, in place of a port.
     """
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        heard = Heard(server.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) if at is None else _at(at) as server:
+        heard = Heard(server.getsockname()[1] if at is None else 0)
         threads: list[threading.Thread] = []
 
         def answer(line: socket.socket) -> None:
@@ -59,6 +62,13 @@ def hostile(act: Callable[[socket.socket], None], *, tls: ssl.SSLContext | None 
                 server.shutdown(socket.SHUT_RDWR)  # accept returns
             for thread in (listener, *threads):
                 thread.join()
+
+
+def _at(path: Path) -> socket.socket:
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    server.bind(str(path))
+    server.listen()
+    return server
 
 
 def says(*pieces: bytes) -> Callable[[socket.socket], None]:

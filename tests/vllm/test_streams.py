@@ -12,15 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sparkctl.base.errors import EngineError
 from sparkctl.vllm import answers, streams
 from sparkctl.vllm.streams import Completion, completion
 from sparkctl.world.local.stream_client import AsyncStreams
 from sparkctl.world.web import Raw
-from tests.support.bench_streams import DONE, event, raw, text
+from tests.support.bench_streams import DONE, HEAD, event, raw, text
+from tests.support.hostile import hostile, says
 from tests.support.paths import FIXTURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 USAGE = {"prompt_tokens": 5, "completion_tokens": 3}
 WHOLE = raw(
@@ -171,6 +174,25 @@ def test_many_at_once_over_real_http(url: str) -> None:
     assert refused.problem.startswith("the server answered 401")
     (absent,) = asked("http://127.0.0.1:9/x", [{}])
     assert absent.problem
+
+
+def test_streams_go_through_a_socket_that_leads_to_another_host(tmp_path: Path) -> None:
+    streamed = HEAD + text() + event({"choices": [], "usage": USAGE}) + DONE
+    client = AsyncStreams(forwarded=lambda *_: tmp_path / "s")
+    with hostile(says(streamed), at=tmp_path / "s") as heard:
+        found = client.run("http://127.0.0.1:9/v1", [{}] * 3, key="key", timeout_s=5, most_bytes=10**6)
+    assert [(one.tokens, one.problem) for one in map(completion, found)] == [(3, "")] * 3
+    assert all(b"Host: 127.0.0.1:9\r\n" in request for request in heard.requests)
+    (gone,) = client.run("http://127.0.0.1:9/v1", [{}], timeout_s=5, most_bytes=10**6)
+    assert completion(gone).problem
+
+
+def test_a_connection_that_forwards_nothing_is_a_problem_of_each_request() -> None:
+    def forwarded(*_: object) -> Path:
+        raise EngineError("a is not reached: the connection ended")
+
+    found = AsyncStreams(forwarded=forwarded).run("http://h:1/", [{}] * 2, timeout_s=5, most_bytes=9)
+    assert [one.error for one in found] == ["a is not reached: the connection ended"] * 2
 
 
 def test_a_stream_that_does_not_end_is_cut_off(url: str) -> None:

@@ -74,7 +74,8 @@ class Bench:
     ``unit`` is what ``tokens`` of a level are, by the second: tokens, or texts of a server that embeds or ranks.
     ``acceptance`` is by position; ``roofline`` is the most that one reader could have (None: not known), at
     ``bandwidth`` bytes a second (of results that were kept before it was, a GB10's); ``predicted`` is what others
-    reached with this kind of weights.
+    reached with this kind of weights. ``host`` is the host of hosts.yaml that it was measured on through ssh, "": this
+    machine.
     """
 
     service: str
@@ -96,6 +97,7 @@ class Bench:
     notes: tuple[str, ...] = ()
     unit: str = TOKENS
     bandwidth: int = GB10_BANDWIDTH
+    host: str = ""
 
     @property
     def prompt_tokens(self) -> float | None:

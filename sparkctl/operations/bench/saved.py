@@ -50,7 +50,7 @@ def save(world: World, found: Bench, path: Path) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    world.files.write(path.absolute(), _format().dump_json(found, indent=1), mode=0o644)
+    world.own_files.write(path.absolute(), _format().dump_json(found, indent=1), mode=0o644)
 
 
 def plot(world: World, found: Bench, path: Path) -> None:
@@ -59,7 +59,7 @@ def plot(world: World, found: Bench, path: Path) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    world.files.write(path.absolute(), result.svg(found).encode(), mode=0o644)
+    world.own_files.write(path.absolute(), result.svg(found).encode(), mode=0o644)
 
 
 def history(world: World, name: str) -> list[Bench]:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from sparkctl.recipes.service import Service
 
 _LOG_LINES = 5000
+_QUESTIONS: Final = 5
+"""Short questions that tell how long the way to another host is: a choice."""
 _UNITS = {
     ServerKind.GENERATE: TOKENS,
     ServerKind.EMBED: "embeddings/s",
@@ -157,7 +159,10 @@ def measured(world: World, of: Described, asked: BenchProtocol) -> Bench:
         expected=expect.tokens_per_second if expect is not None and not world.simulated else None,
         expected_source=expect.source if expect is not None else "",
         flags=flags | _mods(deployed),
-        notes=_SIMULATED if world.simulated else (*came.notes, *_doubts(of, flags, asked.concurrency)),
+        notes=_SIMULATED
+        if world.simulated
+        else (*came.notes, *_through_ssh(world, server), *_doubts(of, flags, asked.concurrency)),
+        host=world.on,
     )
     writes = service is not None and kind is ServerKind.GENERATE and not world.simulated
     return _with_roofline(found, service) if writes and service is not None else found
@@ -191,6 +196,21 @@ def _version(server: Server, recipe: Recipe | None) -> str:
     if isinstance(said, ServerVersion):
         return said.text
     return str(recipe.vllm) if recipe is not None else "?"
+
+
+def _through_ssh(world: World, server: Server) -> Iterator[str]:
+    """Say of another host's figures that the way there is in them, with the shortest time that a question took."""
+    if not world.on:
+        return
+    took = []
+    for _ in range(_QUESTIONS):
+        began = world.clock.monotonic()
+        server.health()
+        took.append(world.clock.monotonic() - began)
+    yield (
+        f"measured through ssh: the way to {world.on} and back is in the time of the first token; the shortest of "
+        f"{_QUESTIONS} questions to /health took {min(took) * 1000:.1f} ms"
+    )
 
 
 def _mods(deployed: Deployed) -> dict[str, str]:

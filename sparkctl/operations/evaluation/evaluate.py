@@ -127,6 +127,9 @@ def gate(world: World, name: str, suite: str = DEFAULT_SUITE, reference: str | N
         NotReadyError: the service is not deployed or not ready.
         EngineError, DoesNotFitError, JobError: as for ``evaluate``.
     """
+    if world.on:
+        message = f"a suite is asked of services of this machine, and not of those of {world.on}"
+        raise InputError(message, hint=f"on that host itself: sparkctl check {name} --suite {suite}")
     loaded = _suite(world, suite)
     wanted = _named(world, name)
     if wanted.running is None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sparkctl.world.docker import engine as engines
     from sparkctl.world.docker import inspected
     from sparkctl.world.host import MachineFacts
-    from sparkctl.world.local import http_client
+    from sparkctl.world.local import http_client, stream_client
     from sparkctl.world.local import store as stores
     from sparkctl.world.local.models import said
     from sparkctl.world.ports import Store
@@ -43,6 +43,7 @@ else:
     inspected = LazyModule("sparkctl.world.docker.inspected")
     http_client = LazyModule("sparkctl.world.local.http_client")
     stores = LazyModule("sparkctl.world.local.store")
+    stream_client = LazyModule("sparkctl.world.local.stream_client")
 
 SENT: Final = (
     "base.bounded",
@@ -222,6 +223,7 @@ class RemoteSpark:
             ports=self._ports,
             files=lambda: self.files,
             models=lambda: self.models,
+            streams=lambda: stream_client.AsyncStreams(forwarded=self.forwarded),
             clock=lambda: ThereClock(self.skew_s),
             copies=lambda: self.copies,
             own_files=DiskFiles,

@@ -109,7 +109,21 @@ def test_a_service_is_started_seen_and_ended_on_another_host(operator: Operator,
     assert "c is not reached: nothing answers at its ssh port" in everywhere.err
     assert "state              ready" in operator.run("--host", "a", "status", recipe).expect(0).out
     assert operator.run("--host", "a", "logs", recipe).expect(0).out
+    asked_and_measured(operator, recipe)
     assert "stopped and removed" in operator.run("--host", "a", "down", recipe).expect(0).err
+
+
+def asked_and_measured(operator: Operator, recipe: str) -> None:
+    """Ask a service of the first host through ssh, in streams too, and look at its mods."""
+    (checked,) = operator.run("--host", "a", "check", recipe, "--only", "arithmetic", "--json").json
+    assert [one["answer"] for one in checked["requests"]] != [], "the stand-in answers; what it says is no model's"
+    few = ("--tokens", "20", "--rounds", "1", "--concurrency", "1,3")
+    found = operator.run("--host", "a", "bench", recipe, *few, "--json").expect(0).json
+    assert [level["requests"] for level in found["levels"]] == [1, 3]
+    assert found["host"] == "a"
+    assert any("measured through ssh" in note for note in found["notes"])
+    assert recipe in operator.run("--host", "a", "bench", "history", recipe, "--json").expect(0).out
+    assert operator.run("--host", "a", "verify-mods", recipe).expect(0)
 
 
 def test_two_hosts_are_added_and_compared_by_what_they_are(operator: Operator) -> None:

@@ -55,6 +55,25 @@ def test_a_stream_goes_over_tls(server: tuple[str, list[bytes]]) -> None:
     assert b"".join(piece for _, piece in raw.pieces).endswith(b"hi")
 
 
+@pytest.mark.parametrize(("certificate", "error"), [(HOUSE, ""), (OTHER, "the server shows another certificate")])
+def test_a_stream_goes_over_tls_through_a_forwarded_socket(tmp_path: Path, certificate: str, error: str) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(HOUSE, str(FIXTURES / "tls" / "house.key"))
+    asked: list[tuple[str, int]] = []
+
+    def forwarded(address: str, port: int) -> Path:
+        asked.append((address, port))
+        return tmp_path / "s"
+
+    streams = AsyncStreams(forwarded=forwarded).trusting(certificate)
+    with hostile(says(OK + b"Content-Length: 2\r\n\r\nhi"), tls=tls, at=tmp_path / "s"):
+        bodies = [{"a": 1}, {"a": 2}]
+        found = streams.run("https://10.0.0.9:8003/v1", bodies, key=KEY, timeout_s=5, most_bytes=999)
+    assert [one.error[: len(error)] for one in found] == [error, error]
+    assert all(bool(one.pieces) is not bool(error) for one in found)
+    assert asked == [("10.0.0.9", 8003)], "one socket for all, made before anything is timed"
+
+
 @pytest.mark.parametrize("content", ["", "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n", None])
 def test_a_file_that_is_no_certificate_is_named(
     server: tuple[str, list[bytes]], tmp_path: Path, content: str | None
