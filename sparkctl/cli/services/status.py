@@ -9,15 +9,14 @@ import click
 
 from sparkctl.base import units
 from sparkctl.base.errors import InputError, NotReadyError
+from sparkctl.cli.hosts.at_head import at_head
 from sparkctl.cli.options import as_json, everything, refuse_none_or_both, several
 from sparkctl.cli.services import status_lines
 from sparkctl.cli.services.ps_rows import standing_row
-from sparkctl.cli.session import on_host, over_hosts
 from sparkctl.operations.groups import by_name
 from sparkctl.operations.services import running
 from sparkctl.operations.status import services
 from sparkctl.operations.status.services import laid_over
-from sparkctl.planning.groups.members import GroupKind, todo
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
@@ -77,12 +76,7 @@ def _at_head(session: Session, names: tuple[str, ...]) -> Session:
     if len(names) > 1:
         raise click.UsageError(f"the status of a group over several hosts is shown alone: {next(iter(groups))}")
     (group,) = groups.values()
-    over_hosts(session, group.hosts)
-    now = by_name.look(session.world, group)
-    if now.kind is GroupKind.HALF:
-        raise NotReadyError(f"{group.name} is half a group: {now.words}", hint=todo(group.name, now, group.hosts))
-    session.out.say(f"{group.name}: {now.words}")
-    return on_host(session, group.hosts[0])
+    return at_head(session, group)
 
 
 def _watch(session: Session, name: str, every_s: float, *, as_json: bool) -> None:

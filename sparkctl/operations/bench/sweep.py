@@ -12,6 +12,7 @@ from sparkctl.operations.bench.service import Described, kept, measured, serving
 from sparkctl.operations.changes import Options, controller
 from sparkctl.operations.deployed_service import service_at, service_of
 from sparkctl.operations.planner import planner
+from sparkctl.world import labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,8 +51,8 @@ def sweep(
     soon as they are there, so that they are known also when a later value fails. ``setting`` is as for ``values``.
 
     Raises:
-        InputError: no such recipe, a value that it cannot have, or what runs is not what its recipe, image and secrets
-            are now; before anything is stopped.
+        InputError: no such recipe, a rank of a service over several hosts, a value that it cannot have, or what runs
+            is not what its recipe, image and secrets are now; before anything is stopped.
         DoesNotFitError, NotReadyError, EngineError, ModError: as for ``up``; what ran is put back.
     """
     world.refuse_elsewhere()
@@ -59,6 +60,8 @@ def sweep(
     path, found = values(setting)
     controller(world, []).put_right()
     container = deployed.find(world.engine, name)
+    if container is not None and labels.read(container.labels).group is not None:
+        raise InputError(f"{name} is one service over several hosts, and --sweep starts services of one")
     running = container if container is not None and container.state == "running" else None
     services = [_service(world, name, running, f"{path}={value}") for value in found]
     for value, service in zip(found, services, strict=True):

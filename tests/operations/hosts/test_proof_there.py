@@ -12,6 +12,7 @@ from sparkctl.operations.records import Records
 from tests.support.bench_streams import FakeStreams
 from tests.support.fake_hosts import FACTS, FakeReach, FakeThere
 from tests.support.fake_world import FakeSpark
+from tests.support.two_sparks import two_sparks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,6 +80,21 @@ def test_a_report_of_a_service_there_is_written_here(here: FakeSpark, tmp_path: 
     text = path.read_text()
     assert "host a, through ssh" in text
     assert FACTS.kernel not in text
+
+
+def test_a_group_is_asked_and_measured_where_its_head_is(tmp_path: Path) -> None:
+    two = two_sparks(tmp_path)
+    two.up()
+    two.a.streams = FakeStreams()
+    done = two.here.run("bench", "pair", "--json").expect(0)
+    assert done.json["host"] == "a"
+    assert "pair: rank 0 on a runs; rank 1 on b runs" in done.err
+    assert two.here.run("check", "pair", "--only", "arithmetic", "--json").json[0]["requests"]
+    swept = two.here.run("--host", "a", "bench", "pair", "--sweep", "limits.sequences=1..2").expect(2)
+    assert "one service over several hosts" in swept.err
+    two.b.engine.stop("pair", grace_s=1)
+    for words in (("bench", "pair"), ("check", "pair")):
+        assert "pair is half a group" in two.here.run(*words).expect(5).err
 
 
 def test_a_command_that_cannot_do_it_refuses_another_host(here: FakeSpark, capsys: pytest.CaptureFixture[str]) -> None:
