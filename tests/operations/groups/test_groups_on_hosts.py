@@ -82,6 +82,8 @@ def test_a_group_is_started_seen_and_ended_as_one(operator: Operator, pair: str)
     status = operator.run("status", pair).expect(0)
     assert "state              ready" in status.out
     assert "rank 0 on a runs; rank 1 on b runs" in status.err
+    few = ("--tokens", "10", "--rounds", "1", "--concurrency", "1")
+    assert operator.run("bench", pair, *few, "--json").expect(0).json["host"] == "a"
     log = operator.run("logs", pair).expect(0).out
     assert "0| (Worker_TP0" in log
     assert "1| (Worker_TP1" in log
