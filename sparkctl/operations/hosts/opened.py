@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from sparkctl.base.errors import EngineError, SparkctlError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.operations.hosts.everywhere import AT_ONCE, HostAnswer, refuse_twice
-from sparkctl.operations.hosts.reached import ASKED_S, world_of
+from sparkctl.operations.hosts.reached import ONE_S, world_of
 from sparkctl.operations.records import Records
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def opened(world: World, hosts: Mapping[str, DeclaredHost]) -> Iterator[tuple[Op
                 return OpenHost(name, declared, world, None, facts, here=True)
             reached: ConnectedHost | None = None
             try:
-                reached = world.reach(name, declared.ssh, tell=lambda _: None, within_s=ASKED_S)
+                reached = world.reach(name, declared.ssh, tell=lambda _: None, within_s=ONE_S)
                 there, facts = world_of(world, name, declared, reached), reached.facts
                 _ = there.ports  # opened once, for all that is made of this world
             except SparkctlError as error:

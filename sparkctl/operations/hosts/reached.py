@@ -65,7 +65,7 @@ class Reach(Protocol):
 ASKED_S: Final = 5.0
 """For so long a host may take when several are asked: a choice."""
 ONE_S: Final = 15.0
-"""For so long the one host that is asked for may take: a choice."""
+"""For so long the one host that is asked for may take, or each of a stack, where one that is down gets nothing."""
 
 
 def by_ssh(name: str, target: str, *, tell: Callable[[str], None], within_s: float) -> ConnectedHost:

@@ -669,13 +669,15 @@ def test_python_looks_for_garbage_no_more_in_what_is_there_when_the_door_is_open
 def test_a_loop_that_hangs_is_seen(bench: GatewayBench) -> None:
     bench.up()
     assert bench.gateway.well()
-    go_on = threading.Event()
+    go_on, hangs = threading.Event(), threading.Event()
 
     async def hang() -> None:
+        hangs.set()
         go_on.wait(5)
 
     asked = threading.Thread(target=bench.gateway.in_loop, args=[hang()])
     asked.start()
+    assert hangs.wait(5)
     bench.gateway.well()
     bench.spark.clock.now += 60
     bench.gateway.well()
