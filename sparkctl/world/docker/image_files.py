@@ -139,11 +139,12 @@ def _archive(client: APIClient, container: str, path: str) -> tuple[dict[str, An
 def execute(client: APIClient, container: str, words: list[str]) -> tuple[int, bytes, bytes]:
     """Run a program, which only reads, in a running container; return its exit code and what it wrote to both outputs.
 
-    One that went well and wrote nothing is run once more: on a busy machine an engine can lose the output of a program
-    that ends at once (moby/moby#27289, seen on 26.1 too).
+    One that wrote neither what it found nor why it failed is run once more: on a busy machine an engine can lose the
+    output of a program that ends at once (moby/moby#27289, seen on 26.1 too).
     """
     code, output, errors = _executed(client, container, words)
-    return (code, output, errors) if code or output else _executed(client, container, words)
+    said = (errors or code in _NO_SUCH_PROGRAM) if code else output
+    return (code, output, errors) if said else _executed(client, container, words)
 
 
 def _executed(client: APIClient, container: str, words: list[str]) -> tuple[int, bytes, bytes]:

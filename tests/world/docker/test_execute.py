@@ -30,7 +30,7 @@ class Losing:
         assert stream
         assert demux
         if int(run) > self.lost:
-            yield b"said", None
+            yield (None, b"why") if self.code else (b"said", None)
 
     def exec_inspect(self, run: str) -> dict[str, int]:
         assert run == str(self.runs)
@@ -51,7 +51,8 @@ def test_a_program_that_writes_nothing_is_asked_twice_and_no_more() -> None:
     assert engine.runs == 2
 
 
-def test_a_program_that_fails_is_not_run_again() -> None:
-    engine = Losing(lost=9, code=1)
-    assert run(engine) == (1, b"", b"")
-    assert engine.runs == 1
+def test_a_program_that_fails_is_run_again_only_where_it_says_nothing() -> None:
+    for lost, code, runs in ((0, 1, 1), (1, 1, 2), (9, 127, 1)):
+        engine = Losing(lost, code)
+        assert run(engine) == (code, b"", b"why" if code == 1 else b"")
+        assert engine.runs == runs
