@@ -229,7 +229,7 @@ class Bounds(NamedTuple):
     pieces_a_second: int = 2000
     """Of all answers together, sent on one by one; above it several of a stream go as one. A Spark's models have fewer:
     16 streams of 100 tokens a second are 1600."""
-    piece_rest_s: float = 0.03
+    piece_rest_s: float = 0.04
     """How much later than it came a piece may go for that."""
     rest_s: float = 30.0
     """After how long without a message an open websocket rests."""
