@@ -8,7 +8,6 @@ import select
 import signal
 import sys
 from contextlib import suppress
-from types import ModuleType
 from typing import TYPE_CHECKING, Final, TextIO
 
 from sparkctl.base.errors import InputError, SparkctlError
@@ -30,8 +29,6 @@ _OF_A_SIGNAL: Final = 128
 """What a shell adds to the number of the signal that ended a program."""
 _ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
 _STANDARD: Final = (0, 1, 2)
-_LOOKS_FOR_PLUGINS: Final = "pydantic.plugin._loader"
-"""The module of pydantic that looks for plugins. To look for none it imports 30 others, email among them."""
 _received: list[int] = []
 
 
@@ -53,14 +50,6 @@ def prepare() -> None:
     sys.excepthook = _tell_defect
     # A plugin of another program's would see every recipe, and to look for one takes a walk over all that is installed.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    sys.modules.setdefault(_LOOKS_FOR_PLUGINS, _no_plugins())
-
-
-def _no_plugins() -> ModuleType:
-    """Return what pydantic takes for its own module that looks for plugins, and that finds none."""
-    found = ModuleType(_LOOKS_FOR_PLUGINS)
-    vars(found)["get_plugins"] = tuple
-    return found
 
 
 class Leaving:

@@ -61,8 +61,8 @@ UNASKED = {
     "sqlite3",
 }
 """A plan of recipes without mods, where nothing runs and nothing was measured, asks none of these."""
-NOBODYS = {"email", "importlib.metadata", "packaging.tags", "sparkctl.recipes.stack", "zipfile"}
-"""What would look for plugins, for names of wheels, or for a stack where a recipe is named."""
+NOBODYS = {"packaging.tags", "sparkctl.recipes.stack"}
+"""What would look for names of wheels, or for a stack where a recipe is named."""
 OF_SEVERAL = {"sparkctl.operations.hosts.listed", "sparkctl.planning.placement", "sparkctl.recipes.hosts.declared"}
 """What plans over several hosts."""
 LIBRARIES = {"jinja2", "packaging", "pydantic", "yaml"}
