@@ -56,6 +56,5 @@ def on_host(session: Session, name: str) -> Session:
         EngineError: it is not reached.
     """
     world = reached.world_there(session.world, name, tell=session.out.detail)
-    session.out.boundary = world.boundary
     session.out.simulated = world.simulated
     return Session(world, session.out)

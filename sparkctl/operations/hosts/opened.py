@@ -46,8 +46,6 @@ class OpenHost(NamedTuple):
 def opened(world: World, hosts: Mapping[str, DeclaredHost]) -> Iterator[tuple[OpenHost, ...]]:
     """Reach all hosts at once, each within its own bound, and keep them open meanwhile; in the order of ``hosts``.
 
-    Secrets that one of them tells are hidden by this world's boundary, as its own are.
-
     Raises:
         InputError: two names are one machine.
     """
@@ -65,7 +63,6 @@ def opened(world: World, hosts: Mapping[str, DeclaredHost]) -> Iterator[tuple[Op
                 _ = there.ports  # opened once, for all that is made of this world
             except SparkctlError as error:
                 return OpenHost(name, declared, None, error, reached=reached)
-            there.boundary = world.boundary
             return OpenHost(name, declared, there, None, facts, reached=reached)
 
         with ThreadPoolExecutor(AT_ONCE) as pool:

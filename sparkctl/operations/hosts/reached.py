@@ -77,7 +77,7 @@ def world_of(world: World, name: str, declared: DeclaredHost, reached: Connected
     """Return the world of a host that is connected: the operator's own recipes, mods and secrets, and all else there.
 
     The folders of its user there are as a sparkctl on that host has them, so that both see the same. Records of starts
-    are kept on this machine, a folder a host.
+    are kept on this machine, a folder a host. This world's boundary hides the secrets that it tells, too.
 
     Raises:
         InputError: its profile is not known.
@@ -100,6 +100,7 @@ def world_of(world: World, name: str, declared: DeclaredHost, reached: Connected
         doors=reached.doors(world.operator.state / "hosts" / name),
     )
     found.on = name
+    found.boundary = world.boundary  # what all hosts tell is shown by one writer
     return found
 
 

@@ -109,6 +109,8 @@ def test_the_world_of_a_host_is_its_own(spark: FakeSpark, reach: FakeReach, tmp_
     assert there.profile.reserve == 20 * 1024**3
     assert there.engine.info().id == reach.there["spark-b"].spark.engine.info().id
     assert reach.there["spark-b"].states == [here.operator.state / "hosts" / "b"]
+    there.boundary.know(["the-key-of-b"])
+    assert "the-key-of-b" not in here.boundary.text("refused: the-key-of-b"), "what is shown hides what any host tells"
     with pytest.raises(InputError, match="no host bb"):
         world_there(here, "bb", tell=lambda _: None, reach=reach)
 
