@@ -140,7 +140,7 @@ class CopyBench:
         self.spark = FakeSpark(self.folder / "operator")
         write_folder(self.spark.folder, {"hosts.yaml": HOSTS.encode()})
         self.recipe(FOLDER)
-        self.reach = FakeReach({f"spark-{name}": self._host(name) for name in "abc"})
+        self.reach = self.spark.reach = FakeReach({f"spark-{name}": self._host(name) for name in "abc"})
 
     def recipe(self, model: str, image: str = IMAGE) -> None:
         """Write the recipe ``tiny`` with a model."""
@@ -166,7 +166,7 @@ class CopyBench:
 
     def asked(self, asked: WantedCopies, *, dry_run: bool = False) -> list[Brought]:
         """Distribute what is asked for; what hosts got until others failed is ``got``."""
-        done = distribute(self.spark.world(LogReport()), asked, dry_run=dry_run, reach=self.reach)
+        done = distribute(self.spark.world(LogReport()), asked, dry_run=dry_run)
         self.got = list(done.brought)
         if done.error is not None:
             raise done.error

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.groups.hands import RankHands
-    from sparkctl.operations.groups.hosts import GroupHost
+    from sparkctl.operations.hosts.opened import HostWay
     from sparkctl.recipes.service import Service
 
 
 def start_again(
-    world: World, hosts: Sequence[GroupHost], name: str, *, grace_s: float, keep: bool = False
+    world: World, hosts: Sequence[HostWay], name: str, *, grace_s: float, keep: bool = False
 ) -> list[Service]:
     """Stop the ranks that run, start all containers again, the workers first, and prove the group.
 
@@ -54,14 +54,14 @@ def start_again(
     return [one.service for one in ranks]
 
 
-def _service(host: GroupHost, name: str) -> Service:
+def _service(host: HostWay, name: str) -> Service:
     container = deployed.find(host.world.engine, name)
     if container is None:
         raise InputError(f"{name} has no rank on {host.name}", hint=f"sparkctl down {name}, and then up")
     return service_of(host.world, name, container, host.world.known_images)
 
 
-def _container(host: GroupHost, name: str) -> str:
+def _container(host: HostWay, name: str) -> str:
     container = deployed.find(host.world.engine, name)
     if container is None:
         raise EngineError(f"{name}: its rank on {host.name} was removed meanwhile")

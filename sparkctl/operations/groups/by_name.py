@@ -10,13 +10,14 @@ from sparkctl.operations import deployed
 from sparkctl.operations.groups import kept as keeping
 from sparkctl.operations.groups import seen
 from sparkctl.operations.groups.again import start_again
-from sparkctl.operations.groups.hosts import connected, declared_of, reached_of
+from sparkctl.operations.groups.hosts import connected, declared_of
 from sparkctl.operations.groups.kept import KeptGroup
 from sparkctl.operations.groups.ranks import named, port_of, rendered_of
 from sparkctl.operations.groups.start import start_group
 from sparkctl.operations.groups.wait import ended
 from sparkctl.operations.hosts.everywhere import asked as asked_all
 from sparkctl.operations.hosts.listed import hosts as listed
+from sparkctl.operations.hosts.opened import reached_at_once
 from sparkctl.operations.start.aside import STOP_GRACE_S
 from sparkctl.planning.groups.members import GroupKind, judge, todo
 from sparkctl.world import labels
@@ -129,7 +130,7 @@ def _on_hosts(world: World, names: Sequence[str]) -> dict[str, KeptGroup]:
     def look(there: World, _: ConnectedHost | None) -> list[KeptGroup]:
         return [group for name in names if (group := _group_of(there, name)) is not None]
 
-    answers = asked_all(world, listed(world).hosts, look, reach=world.reach)
+    answers = asked_all(world, listed(world).hosts, look)
     return {group.name: group for answer in answers for group in answer.answer or ()}
 
 
@@ -139,7 +140,7 @@ def look(world: World, group: KeptGroup) -> GroupNow:
     Raises:
         InputError: one of its hosts is not declared any more.
     """
-    found, errors = reached_of(world, declared_of(world, group.hosts))
+    found, errors = reached_at_once(world, declared_of(world, group.hosts))
     try:
         return judge(group.hosts, [*seen.look(list(found.values()), group.name), *map(seen.away, errors)])
     finally:
@@ -157,7 +158,7 @@ def down(world: World, group: KeptGroup) -> None:
         InputError: one of its hosts is not declared any more.
         EngineError: a host is not reached, or refuses: its rank may still run, and all others are ended.
     """
-    found, errors = reached_of(world, declared_of(world, group.hosts))
+    found, errors = reached_at_once(world, declared_of(world, group.hosts))
     try:
         whole = ended(world, list(found.values()), group.name, grace_s=STOP_GRACE_S, all_reached=not errors)
     finally:

@@ -14,7 +14,7 @@ from sparkctl.operations.start.start import Starter
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.operations.groups.hosts import GroupHost
+    from sparkctl.operations.hosts.opened import HostWay
     from sparkctl.operations.planner import Planner
     from sparkctl.recipes.service import Service
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 class RankHands(NamedTuple):
     """A rank: its host, its service, and what plans and starts on that host."""
 
-    host: GroupHost
+    host: HostWay
     service: Service
     planner: Planner
     starter: Starter
     aside: Aside
 
 
-def hands_of(host: GroupHost, service: Service) -> RankHands:
+def hands_of(host: HostWay, service: Service) -> RankHands:
     """Return what plans and starts a rank on its host."""
     world = host.world
     plans = planner(world)

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.operations import deployed
-from sparkctl.operations.groups.hosts import declared_of, reached_of
+from sparkctl.operations.groups.hosts import declared_of
+from sparkctl.operations.hosts.opened import reached_at_once
 from sparkctl.operations.start import kept_failures
 from sparkctl.planning.groups.merged import merged
 
 if TYPE_CHECKING:
     from sparkctl.operations.context import World
-    from sparkctl.operations.groups.hosts import GroupHost
     from sparkctl.operations.groups.kept import KeptGroup
+    from sparkctl.operations.hosts.opened import HostWay
 
 
 def logs_of(world: World, group: KeptGroup, *, rank: int | None = None, tail: int | None = None) -> list[str]:
@@ -30,7 +31,7 @@ def logs_of(world: World, group: KeptGroup, *, rank: int | None = None, tail: in
     if rank is not None and rank >= len(group.hosts):
         raise InputError(f"{group.name} has no rank {rank}: its ranks are 0 to {len(group.hosts) - 1}")
     wanted = group.hosts if rank is None else (group.hosts[rank],)
-    found, errors = reached_of(world, declared_of(world, wanted))
+    found, errors = reached_at_once(world, declared_of(world, wanted))
     try:
         for error in errors.values():
             world.report.warn(error.message)
@@ -51,7 +52,7 @@ def logs_of(world: World, group: KeptGroup, *, rank: int | None = None, tail: in
     return [f"{numbers[ordered[place]]}| {line}" for place, line in by_time]
 
 
-def _lines(world: World, host: GroupHost, name: str, tail: int | None) -> list[str]:
+def _lines(world: World, host: HostWay, name: str, tail: int | None) -> list[str]:
     with suppress(EngineError):
         container = deployed.find(host.world.engine, name)
         if container is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
 from sparkctl.operations import deployed
+from sparkctl.operations.groups.hosts import has_rdma
 from sparkctl.operations.services.startable import startable
 from sparkctl.recipes.hosts.ranks import FIRST_PORT, RankPlace, on_fabric, refuse_other_count
 from sparkctl.world import labels
@@ -14,7 +15,7 @@ from sparkctl.world import labels
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.operations.groups.hosts import GroupHost
+    from sparkctl.operations.hosts.opened import HostWay
     from sparkctl.operations.memory.fitting import AskedSet
     from sparkctl.recipes.hosts.ranks import RankHost
     from sparkctl.recipes.reading import Loader
@@ -24,7 +25,7 @@ _PORTS: Final = 100
 """So many ports from the first one are tried for a group to meet at: a choice."""
 
 
-def named(hosts: Sequence[GroupHost], asked: AskedSet) -> str:
+def named(hosts: Sequence[HostWay], asked: AskedSet) -> str:
     """Return the name of the one service that is asked for, whose recipe has as many nodes as there are hosts.
 
     Raises:
@@ -40,16 +41,16 @@ def named(hosts: Sequence[GroupHost], asked: AskedSet) -> str:
     return name
 
 
-def as_ranks(hosts: Sequence[GroupHost]) -> tuple[RankHost, ...]:
+def as_ranks(hosts: Sequence[HostWay]) -> tuple[RankHost, ...]:
     """Return the hosts as their ranks see them.
 
     Raises:
         InputError: one of them has no fabric declared.
     """
-    return on_fabric({host.name: host.declared for host in hosts}, {host.name: host.rdma for host in hosts})
+    return on_fabric({host.name: host.declared for host in hosts}, {host.name: has_rdma(host) for host in hosts})
 
 
-def services_of(hosts: Sequence[GroupHost], asked: AskedSet, port: int, *, download: bool = False) -> list[Service]:
+def services_of(hosts: Sequence[HostWay], asked: AskedSet, port: int, *, download: bool = False) -> list[Service]:
     """Return the services of a group by rank, which can be started: their models are there, their secrets have values.
 
     Raises:
@@ -71,7 +72,7 @@ def services_of(hosts: Sequence[GroupHost], asked: AskedSet, port: int, *, downl
     return found
 
 
-def rendered_of(hosts: Sequence[GroupHost], asked: AskedSet, port: int) -> list[Service]:
+def rendered_of(hosts: Sequence[HostWay], asked: AskedSet, port: int) -> list[Service]:
     """Return the services of a group by rank, as they would be started; nothing is fetched or made for it.
 
     Raises:
@@ -95,7 +96,7 @@ def _way_there(asked: AskedSet, loader: Loader, host: str, hint: str | None) -> 
     return hint
 
 
-def port_of(hosts: Sequence[GroupHost], name: str) -> int:
+def port_of(hosts: Sequence[HostWay], name: str) -> int:
     """Return where the ranks of a group meet on its head: where those that run do, else the first port that is free.
 
     Raises:

@@ -15,7 +15,7 @@ from sparkctl.operations.hosts import held, same
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.operations.groups.hosts import GroupHost
+    from sparkctl.operations.hosts.opened import HostWay
     from sparkctl.operations.memory.fitting import AskedSet
     from sparkctl.recipes.service import Service
 
@@ -25,7 +25,7 @@ _OF_ONE_HOST: Final = frozenset({"--gpu-memory-utilization"})
 _SHOWN: Final = 8
 
 
-def refuse_different(hosts: Sequence[GroupHost], asked: AskedSet, services: Sequence[Service]) -> None:
+def refuse_different(hosts: Sequence[HostWay], asked: AskedSet, services: Sequence[Service]) -> None:
     """Refuse a group of which its hosts have not the same.
 
     Raises:

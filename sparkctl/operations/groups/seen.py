@@ -17,7 +17,7 @@ from sparkctl.world import labels
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sparkctl.operations.groups.hosts import GroupHost
+    from sparkctl.operations.hosts.opened import HostWay
     from sparkctl.operations.services import starts
     from sparkctl.world.engine import Container
     from sparkctl.world.ports import Report
@@ -26,7 +26,7 @@ else:
     starts = LazyModule("sparkctl.operations.services.starts")
 
 
-def seen_on(host: GroupHost, name: str) -> SeenRank:
+def seen_on(host: HostWay, name: str) -> SeenRank:
     """Return what a host shows of a group's rank; an engine that does not answer is a host that is not reached."""
     try:
         return of_container(host.name, deployed.find(host.world.engine, name))
@@ -56,18 +56,18 @@ def how_ended(container: Container) -> str:
     return "; ".join(filter(None, [f"{container.state}{code}", failures.ended(container)]))
 
 
-def look(hosts: Sequence[GroupHost], name: str) -> list[SeenRank]:
+def look(hosts: Sequence[HostWay], name: str) -> list[SeenRank]:
     """Return what each host shows of a group's rank."""
     return [seen_on(host, name) for host in hosts]
 
 
-def end(hosts: Sequence[GroupHost], name: str, report: Report, *, grace_s: float) -> Mapping[str, SparkctlError]:
+def end(hosts: Sequence[HostWay], name: str, report: Report, *, grace_s: float) -> Mapping[str, SparkctlError]:
     """Stop and remove the ranks of a group, on all hosts at once; return why it was not possible, by host.
 
     Each is asked to end, and killed after ``grace_s`` seconds; 0 kills it at once.
     """
 
-    def one(host: GroupHost) -> bool:
+    def one(host: HostWay) -> bool:
         with starts.locked(host.world.ports, host.world.report):
             return _ended(host, name, grace_s)
 
@@ -80,14 +80,14 @@ def end(hosts: Sequence[GroupHost], name: str, report: Report, *, grace_s: float
     return errors
 
 
-def stop(hosts: Sequence[GroupHost], name: str, *, grace_s: float) -> None:
+def stop(hosts: Sequence[HostWay], name: str, *, grace_s: float) -> None:
     """Stop the ranks of a group, on all hosts at once; whoever asks holds the locks of all.
 
     Raises:
         EngineError: an engine refuses.
     """
 
-    def one(host: GroupHost) -> bool:
+    def one(host: HostWay) -> bool:
         with said_of(host.name):
             container = deployed.find(host.world.engine, name)
             if container is not None and container.state == "running":
@@ -99,10 +99,10 @@ def stop(hosts: Sequence[GroupHost], name: str, *, grace_s: float) -> None:
             raise found
 
 
-def _at_once(hosts: Sequence[GroupHost], one: Callable[[GroupHost], bool]) -> dict[str, bool | SparkctlError]:
+def _at_once(hosts: Sequence[HostWay], one: Callable[[HostWay], bool]) -> dict[str, bool | SparkctlError]:
     """Do something on all hosts at once, and return what came of it, or why it was not possible, by host."""
 
-    def guarded(host: GroupHost) -> bool | SparkctlError:
+    def guarded(host: HostWay) -> bool | SparkctlError:
         try:
             return one(host)
         except SparkctlError as error:
@@ -112,7 +112,7 @@ def _at_once(hosts: Sequence[GroupHost], one: Callable[[GroupHost], bool]) -> di
         return dict(zip([host.name for host in hosts], pool.map(guarded, hosts), strict=True))
 
 
-def _ended(host: GroupHost, name: str, grace_s: float) -> bool:
+def _ended(host: HostWay, name: str, grace_s: float) -> bool:
     engine, found = host.world.engine, False
     for service, container in deployed.services(engine):
         if service != name or labels.read(container.labels).group is None:

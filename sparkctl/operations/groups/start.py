@@ -15,7 +15,7 @@ from sparkctl.base.errors import DoesNotFitError, EngineError, InputError
 from sparkctl.operations.changes import controller
 from sparkctl.operations.groups import kept, seen
 from sparkctl.operations.groups.hands import all_locked, hands_of
-from sparkctl.operations.groups.hosts import refuse_unreached, said_of
+from sparkctl.operations.groups.hosts import doubt, refuse_unreached, said_of
 from sparkctl.operations.groups.kept import KeptGroup
 from sparkctl.operations.groups.ranks import as_ranks, named, port_of, services_of
 from sparkctl.operations.groups.same import refuse_different
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.groups.hands import RankHands
-    from sparkctl.operations.groups.hosts import GroupHost
+    from sparkctl.operations.hosts.opened import HostWay
     from sparkctl.operations.memory.fitting import AskedSet
     from sparkctl.planning.box.declared import Restarts
     from sparkctl.planning.groups.members import SeenRank
@@ -48,7 +48,7 @@ _LOOK_S: Final = 0.5
 
 def start_group(
     world: World,
-    hosts: Sequence[GroupHost],
+    hosts: Sequence[HostWay],
     asked: AskedSet,
     *,
     download: bool = False,
@@ -80,7 +80,7 @@ def start_group(
     for one in ranks:
         controller(one.host.world, [one.service]).put_right(but=[name])
     refuse_different(hosts, asked, services)
-    for line in (*refuse_misread([services[0]]), *filter(None, [host.doubt for host in hosts])):
+    for line in (*refuse_misread([services[0]]), *filter(None, map(doubt, hosts))):
         world.report.warn(line)
     with ExitStack() as work:
         started = _begun(world, group, ranks, asked, work)

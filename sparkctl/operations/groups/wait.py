@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.groups.hands import RankHands
-    from sparkctl.operations.groups.hosts import GroupHost
     from sparkctl.operations.groups.waiting.proof import StartedRank
+    from sparkctl.operations.hosts.opened import HostWay
 
 
 def proved(world: World, ranks: Sequence[RankHands], started: Sequence[StartedRank], *, keep: bool) -> None:
@@ -45,7 +45,7 @@ def proved(world: World, ranks: Sequence[RankHands], started: Sequence[StartedRa
         raise
 
 
-def ended(world: World, hosts: Sequence[GroupHost], name: str, *, grace_s: float, all_reached: bool = True) -> bool:
+def ended(world: World, hosts: Sequence[HostWay], name: str, *, grace_s: float, all_reached: bool = True) -> bool:
     """End all ranks of a group, and forget it where that was possible on every host; return whether it was.
 
     A host on which it was not is warned of: what it has is kept in mind, and the next command that knows it ends it.

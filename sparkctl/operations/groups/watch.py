@@ -17,9 +17,10 @@ from sparkctl.operations.agent.acting import cause_of
 from sparkctl.operations.agent.work import ThreadWork
 from sparkctl.operations.groups import kept, seen
 from sparkctl.operations.groups.again import start_again
-from sparkctl.operations.groups.hosts import declared_of, reached_of
+from sparkctl.operations.groups.hosts import declared_of
 from sparkctl.operations.groups.wait import ended
 from sparkctl.operations.groups.waiting.causes import RankLog, explained
+from sparkctl.operations.hosts.opened import reached_at_once
 from sparkctl.operations.hosts.reached import ASKED_S
 from sparkctl.planning.agent.past import PastFailure, ServicePast
 from sparkctl.planning.groups.watch import USUAL, GroupAction, GroupPast, GroupSeen, decide, failed, waits
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.agent.work import Work
     from sparkctl.operations.context import World
-    from sparkctl.operations.groups.hosts import GroupHost
     from sparkctl.operations.groups.kept import KeptGroup
+    from sparkctl.operations.hosts.opened import HostWay
     from sparkctl.planning.box.declared import Restarts
     from sparkctl.planning.groups.members import SeenRank
     from sparkctl.planning.groups.watch import GroupStep
@@ -92,7 +93,7 @@ class WatchedGroup:
         self._group = group
         self._jitter = jitter
         self._work = work
-        self._hosts: dict[str, GroupHost] = {}
+        self._hosts: dict[str, HostWay] = {}
         self._past = GroupPast(ServicePast(group.name))
         self.words = self._told = ""
 
@@ -154,13 +155,13 @@ class WatchedGroup:
             case GroupAction.NOTHING:
                 pass
 
-    def _stop(self, hosts: list[GroupHost], ranks: list[SeenRank]) -> None:
+    def _stop(self, hosts: list[HostWay], ranks: list[SeenRank]) -> None:
         """Stop what still runs, and keep why."""
         seen.stop(hosts, self._group.name, grace_s=GRACE_S)
         words = next((f"{one.host}: {one.ended}" for one in ranks if one.ended), "a rank has ended")
         self._fail(words, self._cause(ranks), ready=True)
 
-    def _start(self, hosts: list[GroupHost]) -> None:
+    def _start(self, hosts: list[HostWay]) -> None:
         try:
             start_again(self._world, hosts, self._group.name, grace_s=GRACE_S, keep=True)
         except DoesNotFitError as error:
@@ -199,10 +200,10 @@ class WatchedGroup:
             self._hosts.pop(name).close()
         return found or seen.away(name)
 
-    def _connected(self, name: str) -> GroupHost | None:
+    def _connected(self, name: str) -> HostWay | None:
         if name not in self._hosts:
             declared = declared_of(self._world, [name])
-            found, _ = reached_of(self._world, declared, within_s=ASKED_S)
+            found, _ = reached_at_once(self._world, declared, within_s=ASKED_S)
             self._hosts |= found
         return self._hosts.get(name)
 

@@ -10,14 +10,12 @@ from sparkctl.base.errors import InputError
 from sparkctl.base.validation import validate
 from sparkctl.operations.hosts import listed
 from sparkctl.operations.hosts.judged import found_fabric
-from sparkctl.operations.hosts.reached import by_ssh
 from sparkctl.recipes.hosts.declared import HostsFile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.hosts.reached import Reach
     from sparkctl.world.host import MachineFacts
 
 _WITHIN_S = 15.0
@@ -32,7 +30,7 @@ class Added(NamedTuple):
     facts: MachineFacts
 
 
-def add(world: World, name: str, target: str, *, reach: Reach = by_ssh) -> Added:
+def add(world: World, name: str, target: str) -> Added:
     """Reach a host, find its fabric, and write it at the end of the hosts file.
 
     Raises:
@@ -45,7 +43,7 @@ def add(world: World, name: str, target: str, *, reach: Reach = by_ssh) -> Added
     path = listed.place(world)
     before = regular_file.read_text(path, document.MAX_BYTES) if known.path is not None else _HEAD
     validate(document.load(before + _entry(name, target, None), str(path)), HostsFile)  # the name and the target
-    reached = reach(name, target, tell=lambda _: None, within_s=_WITHIN_S)
+    reached = world.reach(name, target, tell=lambda _: None, within_s=_WITHIN_S)
     try:
         facts = reached.facts
     finally:

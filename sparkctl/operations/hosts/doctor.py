@@ -12,28 +12,27 @@ from sparkctl.operations.hosts.everywhere import asked, refuse_twice
 from sparkctl.operations.hosts.held import holds, named
 from sparkctl.operations.hosts.judged import SeenHost
 from sparkctl.operations.hosts.listed import hosts
-from sparkctl.operations.hosts.reached import by_ssh
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.operations.context import World
     from sparkctl.operations.hosts.everywhere import HostAnswer
-    from sparkctl.operations.hosts.reached import ConnectedHost, Reach
+    from sparkctl.operations.hosts.reached import ConnectedHost
     from sparkctl.operations.hosts.same import HostHolds
     from sparkctl.recipes.hosts.declared import DeclaredHost
     from sparkctl.world.engine import EngineInfo
     from sparkctl.world.host import Gpu
 
 
-def doctor(world: World, names: Sequence[str] = (), *, reach: Reach = by_ssh) -> dict[str, list[Examined]]:
+def doctor(world: World, names: Sequence[str] = ()) -> dict[str, list[Examined]]:
     """Return what is found of each host, in the order of the file; of ``names`` alone where there are any.
 
     Raises:
         InputError: there is no such host, or none at all; or two names are one machine.
     """
     wanted = _wanted(world, names)
-    answers = asked(world, wanted, lambda there, _: of_host.doctor(there), reach=reach)
+    answers = asked(world, wanted, lambda there, _: of_host.doctor(there))
     refuse_twice(answers)
     found = {}
     for one in answers:
@@ -60,7 +59,7 @@ class _HostSaid(NamedTuple):
     holds: Sequence[HostHolds]
 
 
-def check(world: World, one: str, other: str, recipes: Sequence[str] = (), *, reach: Reach = by_ssh) -> list[Examined]:
+def check(world: World, one: str, other: str, recipes: Sequence[str] = ()) -> list[Examined]:
     """Return what two hosts differ in, whether they reach each other on the fabric, and what they have of recipes.
 
     Raises:
@@ -79,7 +78,7 @@ def check(world: World, one: str, other: str, recipes: Sequence[str] = (), *, re
         held = [holds(there, "", each) for each in named(there, recipes)] if recipes else []
         return _HostSaid(_engine(there), there.host.gpus(), whether, held)
 
-    answers = asked(world, wanted, look, reach=reach)
+    answers = asked(world, wanted, look)
     for answer in answers:
         if answer.error is not None:
             raise answer.error

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 from sparkctl.base.errors import InputError, SparkctlError
 from sparkctl.base.lazy import LazyModule
-from sparkctl.operations.hosts.reached import ASKED_S, by_ssh, world_of
+from sparkctl.operations.hosts.reached import ASKED_S, world_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.hosts.reached import ConnectedHost, Reach
+    from sparkctl.operations.hosts.reached import ConnectedHost
     from sparkctl.recipes.hosts.declared import DeclaredHost
     from sparkctl.world.host import MachineFacts
     from sparkctl.world.opening import remote
@@ -44,22 +44,18 @@ def asked(
     world: World,
     hosts: Mapping[str, DeclaredHost],
     question: Callable[[World, ConnectedHost | None], T],
-    *,
-    reach: Reach = by_ssh,
-    here: Callable[[], MachineFacts] | None = None,
 ) -> list[HostAnswer[T]]:
     """Ask all hosts at once, each within its own bound, and return the answers in the order of ``hosts``.
 
-    ``question`` is given the host's world, and the way there, which is None for this machine; ``here`` are this
-    machine's own facts.
+    ``question`` is given the host's world, and the way there, which is None for this machine.
     """
 
     def one(name: str) -> HostAnswer[T]:
         declared = hosts[name]
         if declared.here:
-            return _answer(name, lambda: question(world, None), (here or remote.facts_here)(), 0.0)._replace(here=True)
+            return _answer(name, lambda: question(world, None), remote.facts_here(), 0.0)._replace(here=True)
         try:
-            reached = reach(name, declared.ssh, tell=lambda _: None, within_s=ASKED_S)
+            reached = world.reach(name, declared.ssh, tell=lambda _: None, within_s=ASKED_S)
         except SparkctlError as error:
             return HostAnswer(name, None, error)
         try:

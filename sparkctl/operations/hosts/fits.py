@@ -24,6 +24,6 @@ def fits_everywhere(world: World) -> list[HostAnswer[Fits]]:
     found = hosts(world)
     if not found.hosts:
         raise InputError("there are no hosts", hint="sparkctl hosts add NAME SSH writes hosts.yaml")
-    answers = asked(world, found.hosts, lambda there, _: fits(there), reach=world.reach)
+    answers = asked(world, found.hosts, lambda there, _: fits(there))
     refuse_twice(answers)
     return answers

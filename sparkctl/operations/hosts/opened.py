@@ -42,6 +42,72 @@ class OpenHost(NamedTuple):
     reached: ConnectedHost | None = None
 
 
+class HostWay(NamedTuple):
+    """A host that is connected: ``world`` is its own. ``reached`` is the way there, None for this machine.
+
+    ``facts`` are what it said of itself; None of a simulated one.
+    """
+
+    name: str
+    declared: DeclaredHost
+    world: World
+    reached: ConnectedHost | None = None
+    facts: MachineFacts | None = None
+
+    @property
+    def over_fabric(self) -> str | None:
+        """What another host's ssh takes to get to it over the fabric; None: its fabric is not declared."""
+        fabric = self.declared.fabric
+        return None if fabric is None or self.facts is None else f"{self.facts.user}@{fabric.address}"
+
+    def close(self) -> None:
+        """End the connection."""
+        if self.reached is not None:
+            self.reached.close()
+
+
+def reached_at_once(
+    world: World, declared: Mapping[str, DeclaredHost], *, within_s: float = ONE_S
+) -> tuple[dict[str, HostWay], dict[str, SparkctlError]]:
+    """Connect to hosts, all at once, and return those that answer, and why the others do not."""
+
+    def one(name: str) -> HostWay | SparkctlError:
+        host = declared[name]
+        if host.here:
+            return HostWay(name, host, world, None, None if world.simulated else remote.facts_here())
+        try:
+            way = world.reach(name, host.ssh, tell=lambda _: None, within_s=within_s)
+        except SparkctlError as error:
+            return error
+        try:
+            return HostWay(name, host, world_of(world, name, host, way), way, way.facts)
+        except SparkctlError as error:
+            way.close()
+            return error
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = dict(zip(declared, pool.map(one, declared), strict=True))
+    found = {name: answer for name, answer in answers.items() if isinstance(answer, HostWay)}
+    return found, {name: answer for name, answer in answers.items() if isinstance(answer, SparkctlError)}
+
+
+@contextmanager
+def connected(
+    world: World, hosts: Mapping[str, DeclaredHost]
+) -> Iterator[tuple[dict[str, HostWay], dict[str, SparkctlError]]]:
+    """Connect hosts, all at once; yield those that answer by name, and why the others do not.
+
+    Raises:
+        InputError: two of the names are one machine.
+    """
+    ways, lost = reached_at_once(world, hosts)
+    with ExitStack() as closing:
+        for way in ways.values():
+            closing.callback(way.close)
+        refuse_twice([HostAnswer[None](name, None, facts=way.facts) for name, way in ways.items()])
+        yield ways, lost
+
+
 @contextmanager
 def opened(world: World, hosts: Mapping[str, DeclaredHost]) -> Iterator[tuple[OpenHost, ...]]:
     """Reach all hosts at once, each within its own bound, and keep them open meanwhile; in the order of ``hosts``.
@@ -49,29 +115,22 @@ def opened(world: World, hosts: Mapping[str, DeclaredHost]) -> Iterator[tuple[Op
     Raises:
         InputError: two names are one machine.
     """
-    with ExitStack() as closing:
+    with connected(world, hosts) as (ways, errors):
 
         def one(name: str) -> OpenHost:
-            declared = hosts[name]
-            if declared.here:
-                facts = remote.facts_here() if not world.simulated else None
-                return OpenHost(name, declared, world, None, facts, here=True)
-            reached: ConnectedHost | None = None
+            if name in errors:
+                return OpenHost(name, hosts[name], None, errors[name])
+            _, declared, there, reached, facts = ways[name]
             try:
-                reached = world.reach(name, declared.ssh, tell=lambda _: None, within_s=ONE_S)
-                there, facts = world_of(world, name, declared, reached), reached.facts
-                _ = there.ports  # opened once, for all that is made of this world
+                if reached is not None:
+                    _ = there.ports  # opened once, for all that is made of this world
             except SparkctlError as error:
                 return OpenHost(name, declared, None, error, reached=reached)
-            return OpenHost(name, declared, there, None, facts, reached=reached)
+            return OpenHost(name, declared, there, None, facts, here=reached is None, reached=reached)
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            found = list(pool.map(one, hosts))
-        for host in found:
-            if host.reached is not None:
-                closing.callback(host.reached.close)
-        refuse_twice([HostAnswer(host.name, None, host.error, host.facts) for host in found])
-        yield tuple(found)
+            found = tuple(pool.map(one, hosts))
+        yield found
 
 
 def with_records_of(world: World, host: str) -> World:

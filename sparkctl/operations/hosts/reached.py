@@ -68,11 +68,6 @@ ONE_S: Final = 15.0
 """For so long the one host that is asked for may take, or each of a stack, where one that is down gets nothing."""
 
 
-def by_ssh(name: str, target: str, *, tell: Callable[[str], None], within_s: float) -> ConnectedHost:
-    """Connect by the operator's ssh."""
-    return remote.RemoteSpark(name, target, tell=tell, within_s=within_s)
-
-
 def world_of(world: World, name: str, declared: DeclaredHost, reached: ConnectedHost) -> World:
     """Return the world of a host that is connected: the operator's own recipes, mods and secrets, and all else there.
 
@@ -115,11 +110,10 @@ def _profile(world: World, declared: DeclaredHost, reached: ConnectedHost) -> st
     return found.model_copy(update={"reserve": declared.reserve})
 
 
-def world_there(world: World, name: str, *, tell: Callable[[str], None], reach: Reach | None = None) -> World:
+def world_there(world: World, name: str, *, tell: Callable[[str], None]) -> World:
     """Return the world of a declared host, which is reached now; of ``local`` this machine's own.
 
-    ``tell`` is told of each call to its engine. The connection ends with this process. ``reach`` is the world's own way
-    there, where none is given.
+    ``tell`` is told of each call to its engine. The connection ends with this process.
 
     Raises:
         InputError: there is no such host, or its profile is not known.
@@ -128,5 +122,5 @@ def world_there(world: World, name: str, *, tell: Callable[[str], None], reach: 
     declared = listed.hosts(world).named(name)
     if declared.here:
         return world
-    reached = (reach or world.reach)(name, declared.ssh, tell=tell, within_s=ONE_S)
+    reached = world.reach(name, declared.ssh, tell=tell, within_s=ONE_S)
     return world_of(world, name, declared, reached)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from sparkctl.base.errors import InputError
 from sparkctl.operations.hosts.everywhere import asked, refuse_twice
 from sparkctl.operations.hosts.listed import hosts
-from sparkctl.operations.hosts.reached import by_ssh
 from sparkctl.operations.jobs.memory.running import jobs_now
 from sparkctl.operations.status.services import absent, services
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.hosts.everywhere import HostAnswer
-    from sparkctl.operations.hosts.reached import Reach
     from sparkctl.operations.jobs.memory.running import RunningJob
     from sparkctl.operations.status.services import ServiceNow
     from sparkctl.planning.agent.seen import Standing
@@ -40,7 +38,7 @@ def on_host(world: World) -> OnHost:
     return OnHost(found, jobs_now(world), absent(world, found))
 
 
-def everywhere(world: World, *, reach: Reach = by_ssh) -> list[HostAnswer[OnHost]]:
+def everywhere(world: World) -> list[HostAnswer[OnHost]]:
     """Return what is deployed on each host of the file, in its order; all are asked at once.
 
     Raises:
@@ -49,6 +47,6 @@ def everywhere(world: World, *, reach: Reach = by_ssh) -> list[HostAnswer[OnHost
     found = hosts(world)
     if not found.hosts:
         raise InputError("there are no hosts", hint="sparkctl hosts add NAME SSH writes hosts.yaml")
-    answers = asked(world, found.hosts, lambda there, _: on_host(there), reach=reach)
+    answers = asked(world, found.hosts, lambda there, _: on_host(there))
     refuse_twice(answers)
     return answers

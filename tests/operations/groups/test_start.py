@@ -9,7 +9,7 @@ import pytest
 from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, NotReadyError, WaitInterruptedError
 from sparkctl.base.units import GIB
 from sparkctl.operations.groups import by_name
-from sparkctl.operations.groups.hosts import connected
+from sparkctl.operations.groups.hosts import connected, doubt
 from sparkctl.operations.groups.kept import KeptGroup, kept
 from sparkctl.operations.groups.logs import logs_of
 from sparkctl.operations.groups.shown import doubts, elsewhere, rank_words
@@ -205,7 +205,7 @@ def test_logs_are_those_of_all_ranks_by_time_or_of_one(two: TwoSparks) -> None:
 
 def test_half_a_group_is_shown_as_such_with_the_next_step(two: TwoSparks) -> None:
     two.up()
-    answers = everywhere(two.world, reach=two.reach)
+    answers = everywhere(two.world)
     assert doubts(two.world, answers) == []
     records = [one.answer.services[0].record for one in answers if one.answer is not None]
     assert [rank_words(record, "ready") for record in records] == [["rank 0 of a,b", "ready"], ["rank 1 of a,b"]]
@@ -213,11 +213,11 @@ def test_half_a_group_is_shown_as_such_with_the_next_step(two: TwoSparks) -> Non
     worker = two.b.engine.container("pair")
     assert worker is not None
     two.b.engine.there[worker.id] = worker._replace(state="exited", exit_code=1)
-    (line,) = doubts(two.world, everywhere(two.world, reach=two.reach))
+    (line,) = doubts(two.world, everywhere(two.world))
     assert line.startswith("pair is half a group: rank 0 on a runs; rank 1 on b exited with code 1")
     assert "sparkctl up pair --hosts a,b starts it as one" in line
     del two.reach.there["spark-b"]
-    (line,) = doubts(two.world, everywhere(two.world, reach=two.reach))
+    (line,) = doubts(two.world, everywhere(two.world))
     assert "not all is known: rank 0 on a runs; b is not reached" in line
     assert elsewhere(two.world) == ["pair runs on a, b as one: sparkctl ps --all-hosts shows it"]
 
@@ -246,9 +246,9 @@ def test_its_name_alone_means_the_hosts_that_it_was_started_on(two: TwoSparks) -
 
 def test_an_rdma_device_that_no_process_reaches_is_said_h8(two: TwoSparks) -> None:
     with connected(two.world, ("a", "b")) as hosts:
-        assert [host.doubt for host in hosts] == ["", ""]
+        assert [doubt(host) for host in hosts] == ["", ""]
         two.b.models.files.clear()
-        assert hosts[1].doubt == "b has roceP2p1s0f0 and no /dev/infiniband: NCCL uses TCP there, without a word"
+        assert doubt(hosts[1]) == "b has roceP2p1s0f0 and no /dev/infiniband: NCCL uses TCP there, without a word"
 
 
 def test_a_host_that_goes_away_while_it_starts_is_said_and_its_rank_is_kept_in_mind(two: TwoSparks) -> None:

@@ -37,12 +37,12 @@ def bench(tmp_path: Path) -> CopyBench:
 
 
 def held_by(bench: CopyBench, name: str) -> HostHolds:
-    there = world_there(bench.spark.world(LogReport()), name, tell=lambda _: None, reach=bench.reach)
+    there = world_there(bench.spark.world(LogReport()), name, tell=lambda _: None)
     return held.holds(there, name, held.named(there, ["tiny"])[0])
 
 
 def found(bench: CopyBench) -> list[str]:
-    seen = check(bench.spark.world(LogReport()), "a", "b", ["tiny"], reach=bench.reach)
+    seen = check(bench.spark.world(LogReport()), "a", "b", ["tiny"])
     return [one.found for one in seen if one.subject == "tiny"]
 
 
@@ -77,7 +77,7 @@ def test_two_hosts_are_compared_by_what_they_have_of_a_recipe(bench: CopyBench) 
     assert config.endswith("on a")
     del bench.engine("a").images[IMAGE]
     assert f"image: {IMAGE} is not there on a, needed on every host" in found(bench)
-    assert not [one for one in check(bench.spark.world(LogReport()), "a", "b", reach=bench.reach) if one.subject == "x"]
+    assert not [one for one in check(bench.spark.world(LogReport()), "a", "b") if one.subject == "x"]
 
 
 def test_a_difference_says_what_to_do(bench: CopyBench) -> None:

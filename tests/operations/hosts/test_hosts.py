@@ -21,8 +21,8 @@ TWO = "hosts:\n  a: {ssh: spark-a}\n  b: {ssh: spark-b, reserve: 20 GiB, models:
 
 
 @pytest.fixture
-def spark(tmp_path: Path) -> FakeSpark:
-    return FakeSpark(tmp_path)
+def spark(tmp_path: Path, reach: FakeReach) -> FakeSpark:
+    return FakeSpark(tmp_path, reach=reach)
 
 
 @pytest.fixture
@@ -44,11 +44,11 @@ def test_without_a_file_there_are_no_hosts_but_this_one(spark: FakeSpark, tmp_pa
 
 def test_a_host_is_added_with_the_fabric_that_it_has(spark: FakeSpark, reach: FakeReach, tmp_path: Path) -> None:
     world, other = spark.world(LogReport()), reach.there["spark-b"]
-    add(world, "a", "spark-a", reach=reach)
+    add(world, "a", "spark-a")
     with pytest.raises(InputError, match=r"address: 10\.0\.0\.1 is what a has, too"):
-        add(world, "b", "spark-b", reach=reach)
+        add(world, "b", "spark-b")
     other.facts = other.facts._replace(rdma=())
-    add(world, "b", "spark-b", reach=reach)
+    add(world, "b", "spark-b")
     text = (tmp_path / "hosts.yaml").read_text()
     assert "address: 10.0.0.1" in text
     found = hosts(world)
@@ -71,7 +71,7 @@ def test_what_cannot_be_added_is_refused_before_anybody_is_asked(
 ) -> None:
     (tmp_path / "hosts.yaml").write_text(TWO)
     with pytest.raises(InputError, match=said):
-        add(spark.world(LogReport()), name, target, reach=reach)
+        add(spark.world(LogReport()), name, target)
     assert reach.asked == []
     assert (tmp_path / "hosts.yaml").read_text() == TWO
 
@@ -80,7 +80,7 @@ def test_a_host_that_is_down_costs_the_others_nothing_h1(spark: FakeSpark, reach
     (tmp_path / "hosts.yaml").write_text(TWO)
     there = reach.there["spark-a"]
     del reach.there["spark-b"]
-    a, b = everywhere(spark.world(LogReport()), reach=reach)
+    a, b = everywhere(spark.world(LogReport()))
     assert (a.name, a.error, b.answer) == ("a", None, None)
     assert a.answer is not None
     assert isinstance(b.error, EngineError)
@@ -92,16 +92,16 @@ def test_the_same_machine_twice_is_refused_h2(spark: FakeSpark, reach: FakeReach
     (tmp_path / "hosts.yaml").write_text(TWO)
     reach.there["spark-b"].facts = FACTS
     with pytest.raises(InputError, match="a and b are the same machine"):
-        doctor(spark.world(LogReport()), reach=reach)
+        doctor(spark.world(LogReport()))
     cloned = FACTS._replace(boot_id="another start")
     reach.there["spark-b"].facts = cloned
-    refuse_twice(asked(spark.world(LogReport()), hosts(spark.world(LogReport())).hosts, lambda *_: 1, reach=reach))
+    refuse_twice(asked(spark.world(LogReport()), hosts(spark.world(LogReport())).hosts, lambda *_: 1))
 
 
 def test_the_world_of_a_host_is_its_own(spark: FakeSpark, reach: FakeReach, tmp_path: Path) -> None:
     (tmp_path / "hosts.yaml").write_text(TWO)
     here = spark.world(LogReport())
-    there = world_there(here, "b", tell=lambda _: None, reach=reach)
+    there = world_there(here, "b", tell=lambda _: None)
     assert there.operator.home == Path("/home/you")
     assert there.operator.state == Path("/var/s/sparkctl")
     assert there.operator.hub_cache == Path("/home/you/hub")
@@ -112,22 +112,22 @@ def test_the_world_of_a_host_is_its_own(spark: FakeSpark, reach: FakeReach, tmp_
     there.boundary.know(["the-key-of-b"])
     assert "the-key-of-b" not in here.boundary.text("refused: the-key-of-b"), "what is shown hides what any host tells"
     with pytest.raises(InputError, match="no host bb"):
-        world_there(here, "bb", tell=lambda _: None, reach=reach)
+        world_there(here, "bb", tell=lambda _: None)
 
 
 def test_all_hosts_are_examined_and_two_compared(spark: FakeSpark, reach: FakeReach, tmp_path: Path) -> None:
     (tmp_path / "hosts.yaml").write_text(TWO)
     world = spark.world(LogReport())
-    found = doctor(world, reach=reach)
+    found = doctor(world)
     assert list(found) == ["a", "b"]
     assert [one.found for one in found["b"] if one.subject == "ssh"] == ["spark-b answers"]
     assert any(one.subject == "memory" for one in found["a"])
-    assert {one.subject for one in check(world, "a", "b", reach=reach)} >= {"kernel", "driver", "fabric"}
+    assert {one.subject for one in check(world, "a", "b")} >= {"kernel", "driver", "fabric"}
     with pytest.raises(InputError, match="compared with itself"):
-        check(world, "a", "a", reach=reach)
+        check(world, "a", "a")
     del reach.there["spark-b"]
     with pytest.raises(EngineError, match="b is not reached"):
-        check(world, "a", "b", reach=reach)
+        check(world, "a", "b")
 
 
 def test_the_command_line_says_which_commands_take_a_host(

@@ -63,7 +63,7 @@ def bench(tmp_path: Path) -> CopyBench:
 def there(bench: CopyBench, name: str) -> World:
     here = bench.spark.world(LogReport())
     here.operator = here.operator._replace(state=bench.folder / "own")
-    return world_there(here, name, tell=lambda _: None, reach=bench.reach)
+    return world_there(here, name, tell=lambda _: None)
 
 
 def mod(world: World) -> MountedMod:

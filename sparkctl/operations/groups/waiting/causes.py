@@ -16,7 +16,7 @@ from sparkctl.vllm.phases import Phase
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.operations.groups.hosts import GroupHost
+    from sparkctl.operations.hosts.opened import HostWay
     from sparkctl.vllm.failures import Diagnosis
 
 _NONE: Final = len(Rank)
@@ -30,7 +30,7 @@ class RankLog(NamedTuple):
     """
 
     rank: int
-    host: GroupHost
+    host: HostWay
     container: str
     hidden: Sequence[str]
     why: str = ""

@@ -17,7 +17,7 @@ from sparkctl.vllm.phases import Phase
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
-    from sparkctl.operations.groups.hosts import GroupHost
+    from sparkctl.operations.hosts.opened import HostWay
     from sparkctl.operations.start.start import Begun, Require, Starter
     from sparkctl.recipes.service import Service
     from sparkctl.world.engine import LogTail
@@ -30,7 +30,7 @@ class StartedRank(NamedTuple):
     ``begun`` is None for one that another command has started.
     """
 
-    host: GroupHost
+    host: HostWay
     service: Service
     starter: Starter
     container: str
@@ -164,7 +164,7 @@ class GroupProof:
         ]
 
 
-def values_of(hosts: Sequence[GroupHost], services: Sequence[Service]) -> list[dict[str, str]]:
+def values_of(hosts: Sequence[HostWay], services: Sequence[Service]) -> list[dict[str, str]]:
     """Return the values of each rank's secrets."""
     return [host.world.secret_values(service)[0] for host, service in zip(hosts, services, strict=True)]
 

@@ -14,23 +14,20 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from sparkctl.base.errors import CheckError, EngineError, InputError, SparkctlError
 from sparkctl.operations.hosts import listed
 from sparkctl.operations.hosts.distribute.at_once import at_once
-from sparkctl.operations.hosts.distribute.connected import connected
 from sparkctl.operations.hosts.distribute.one_host import Distributed, LookedHosts, OneHost
 from sparkctl.operations.hosts.everywhere import AT_ONCE
 from sparkctl.operations.hosts.held import holds, named
-from sparkctl.operations.hosts.reached import by_ssh
+from sparkctl.operations.hosts.opened import connected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.hosts.distribute.connected import There
     from sparkctl.operations.hosts.distribute.one_host import Brought, WantedCopies
-    from sparkctl.operations.hosts.reached import Reach
+    from sparkctl.operations.hosts.opened import HostWay
     from sparkctl.operations.hosts.same import HostHolds
     from sparkctl.operations.stack.lock.behind import Names
     from sparkctl.recipes.hosts.declared import DeclaredHost
-    from sparkctl.world.host import MachineFacts
     from sparkctl.world.ports import Report
 
 T = TypeVar("T")
@@ -43,8 +40,6 @@ def distribute(
     asked: WantedCopies,
     *,
     dry_run: bool = False,
-    reach: Reach = by_ssh,
-    here: Callable[[], MachineFacts] | None = None,
 ) -> Distributed:
     """Bring images and models of recipes to hosts; with ``dry_run`` say what would come.
 
@@ -57,7 +52,7 @@ def distribute(
         EngineError: the host that is to give is not reached.
     """
     hosts, targets = _wanted(world, asked)
-    with connected(world, hosts, reach=reach, here=here) as (there, lost), ExitStack() as locked:
+    with connected(world, hosts) as (there, lost), ExitStack() as locked:
         for name in sorted(set(targets) & there.keys()) if not dry_run else ():
             _attempted(lost, name, partial(_lock, locked, world, there[name]))
         looked = _looked({name: one for name, one in there.items() if name not in lost}, asked, lost)
@@ -103,7 +98,7 @@ def _wanted(world: World, asked: WantedCopies) -> tuple[Mapping[str, DeclaredHos
     return hosts, targets
 
 
-def _lock(locked: ExitStack, world: World, target: There) -> None:
+def _lock(locked: ExitStack, world: World, target: HostWay) -> None:
     """Take the lock of copies to a host: two commands that bring it something come one after the other."""
     identity = target.world.engine.info().id
 
@@ -114,7 +109,7 @@ def _lock(locked: ExitStack, world: World, target: There) -> None:
     locked.enter_context(held)
 
 
-def _looked(there: Mapping[str, There], asked: WantedCopies, lost: dict[str, SparkctlError]) -> LookedHosts:
+def _looked(there: Mapping[str, HostWay], asked: WantedCopies, lost: dict[str, SparkctlError]) -> LookedHosts:
     """Ask all hosts at once what they have; why one does not say it is put with those that are ``lost``.
 
     Raises:

@@ -17,7 +17,7 @@ from sparkctl.operations.stack.lock.behind import own_digests
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from sparkctl.operations.hosts.distribute.connected import There
+    from sparkctl.operations.hosts.opened import HostWay
     from sparkctl.world.engine import Image, ImageCarrier
     from sparkctl.world.ports import Report
 
@@ -35,8 +35,8 @@ class ImageCopy(NamedTuple):
 
     service: str
     reference: str
-    target: There
-    source: There | None
+    target: HostWay
+    source: HostWay | None
     image: Image | None
     pulled: str | None
     why: str = ""
@@ -56,7 +56,7 @@ class ImageCopy(NamedTuple):
         return decided.no_room(self.target.name, self.reference, _LOADED * self.image.size_bytes, free, folder)
 
 
-def looked(service: str, reference: str, source: There | None, target: There) -> ImageCopy | None:
+def looked(service: str, reference: str, source: HostWay | None, target: HostWay) -> ImageCopy | None:
     """Return how the target gets an image, None: it has it as the source does.
 
     Raises:
@@ -157,7 +157,7 @@ class _ImageStream:
         return EngineError(f"{message} at {folder} after {format_bytes(self.done)} came", hint=hint)
 
 
-def _carrier(there: There) -> ImageCarrier:
+def _carrier(there: HostWay) -> ImageCarrier:
     carrier = there.world.ports.carrier
     if carrier is None:
         raise EngineError(f"{there.name}: its engine carries no images", hint="it is a simulated one")

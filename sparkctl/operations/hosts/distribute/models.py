@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from sparkctl.operations.hosts.distribute.connected import There
+    from sparkctl.operations.hosts.opened import HostWay
     from sparkctl.world.host import StoredFile
     from sparkctl.world.ports import Report
 
@@ -47,8 +47,8 @@ class ModelCopy(NamedTuple):
     service: str
     what: str
     repo: str
-    source: There
-    target: There
+    source: HostWay
+    target: HostWay
     here: Path
     place: ModelPlace
     files: tuple[StoredFile, ...]
@@ -72,7 +72,9 @@ class ModelCopy(NamedTuple):
         return decided.no_room(self.target.name, self.repo, self.bytes, free, self.place.folder)
 
 
-def looked(service: str, what: str, repo: str, ends: tuple[There, There], here: Path, place: ModelPlace) -> ModelCopy:
+def looked(
+    service: str, what: str, repo: str, ends: tuple[HostWay, HostWay], here: Path, place: ModelPlace
+) -> ModelCopy:
     """Return what of a model has to go from the first of two hosts to the second.
 
     Raises:
@@ -105,7 +107,7 @@ def reference(where: ModelPlace, revision: str | None) -> Path | None:
     return where.blobs.with_name("refs").joinpath(*parts)
 
 
-def way(source: There, target: There) -> CopyWay:
+def way(source: HostWay, target: HostWay) -> CopyWay:
     """Return how files go from one host to another: over the fabric where the source's ssh gets to the target."""
     to = target.over_fabric
     if source.declared.fabric is None or to is None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from sparkctl.operations import deployed
 from sparkctl.operations.groups import kept
 from sparkctl.operations.groups.hands import hands_of
-from sparkctl.operations.groups.hosts import GroupHost
 from sparkctl.operations.groups.ranks import port_of, rendered_of, services_of
 from sparkctl.operations.groups.start import differing, start_group
 from sparkctl.operations.groups.wait import ended
+from sparkctl.operations.hosts.opened import HostWay
 from sparkctl.operations.hosts.told import HostReport
 from sparkctl.operations.memory.fitting import AskedSet
 from sparkctl.operations.stack.locked import require
@@ -121,7 +121,7 @@ class StackGroups:
     def _undeclared(self) -> set[str]:
         return {name for one in self._found.hosts if one.seen is not None for name in one.seen.undeclared}
 
-    def _of(self, name: str) -> list[GroupHost]:
+    def _of(self, name: str) -> list[HostWay]:
         return [self._hosts[host] for host in self._found.placement.where[name]]
 
     def _asked(self, name: str) -> AskedSet:
@@ -130,13 +130,13 @@ class StackGroups:
     def _ids(self, name: str) -> list[str]:
         return [*self._there(self._of(name), name)]
 
-    def _there(self, hosts: Sequence[GroupHost], name: str) -> list[str]:
+    def _there(self, hosts: Sequence[HostWay], name: str) -> list[str]:
         found = [deployed.find(host.world.engine, name) for host in hosts]
         return [one.id for one in found if one is not None]
 
 
-def _of(world: World, host: OpenHost) -> GroupHost:
+def _of(world: World, host: OpenHost) -> HostWay:
     assert host.world is not None, "it answered"  # noqa: S101  (for the type)
     own = copy(host.world)
     own.report = HostReport(host.name, world.report)
-    return GroupHost(host.name, host.declared, own, host.reached, host.facts)
+    return HostWay(host.name, host.declared, own, host.reached, host.facts)

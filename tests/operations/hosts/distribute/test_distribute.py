@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.base.errors import CheckError, EngineError, InputError
-from sparkctl.operations.hosts.distribute.connected import connected
 from sparkctl.operations.hosts.distribute.decided import refuse_outside
 from sparkctl.operations.hosts.distribute.models import CopyWay
 from sparkctl.operations.hosts.distribute.one_host import WantedCopies
 from sparkctl.operations.hosts.listed import hosts
+from sparkctl.operations.hosts.opened import connected
 from sparkctl.world.engine import OfferedImage
 from sparkctl.world.host import StoredFile
 from sparkctl.world.opening.log_report import LogReport
 from tests.support.copy_bench import IMAGE, CopyBench, Otherwise, model_files, write_folder
-from tests.support.fake_hosts import FACTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -196,11 +195,11 @@ def test_connected_hosts_are_closed_and_two_names_of_one_machine_refused(bench: 
     bench.there("b").facts = bench.there("a").facts
     with (
         pytest.raises(InputError, match="a and b are the same machine"),
-        connected(world, hosts(world).hosts, reach=bench.reach),
+        connected(world, hosts(world).hosts),
     ):
         pass
     assert {there.closed for there in bench.reach.there.values()} == {1}
     write_folder(bench.spark.folder, {"hosts.yaml": b"hosts: {me: {ssh: local}}"})
     world = bench.spark.world(LogReport())
-    with connected(world, hosts(world).hosts, reach=bench.reach, here=lambda: FACTS) as (there, lost):
+    with connected(world, hosts(world).hosts) as (there, lost):
         assert (there["me"].world, lost) == (world, {})
