@@ -13,6 +13,21 @@ from tests.support.engine_fixtures import not_here
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+RECIPE = """\
+description: a stand-in for vLLM
+template: vllm-openai
+image: sparkctl-test/standin:latest
+vllm: "0.29"
+model: {{repo: test/tiny, path: ~/models/{name}, mount: /models/tiny}}
+gpus: none
+serve: {{name: tiny, port: {port}}}
+limits: {{context: 1024, sequences: 2, batched-tokens: 512}}
+env: {{SPARKCTL_SIM_FAULTS: load_s=0.3}}
+ready: {{timeout: 60s}}
+container: {{network: host}}
+"""
+"""What the hosts can run: the stand-in, for a model in a folder ``name`` of their user."""
+
 
 def folder_of_hosts() -> Path:
     """Return where the testbed's hosts are; without them the test is skipped."""

@@ -16,25 +16,13 @@ from sparkctl.base.errors import EngineError
 from sparkctl.world.opening.remote import RemoteSpark
 from tests.support.command_line import Operator, free_port
 from tests.support.engine_fixtures import not_here
+from tests.support.real_hosts import RECIPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.hosts
 
-RECIPE = """\
-description: a stand-in for vLLM
-template: vllm-openai
-image: sparkctl-test/standin:latest
-vllm: "0.29"
-model: {{repo: test/tiny, path: ~/models/{name}, mount: /models/tiny}}
-gpus: none
-serve: {{name: tiny, port: {port}}}
-limits: {{context: 1024, sequences: 2, batched-tokens: 512}}
-env: {{SPARKCTL_SIM_FAULTS: load_s=0.3}}
-ready: {{timeout: 60s}}
-container: {{network: host}}
-"""
 ODD = """
 Host refusing
   HostName 127.0.0.1

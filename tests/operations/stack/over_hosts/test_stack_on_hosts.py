@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests.support.command_line import free_port, wait_for
-from tests.support.real_hosts import folder_of_hosts, operator_of
+from tests.support.real_hosts import RECIPE, folder_of_hosts, operator_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,20 +21,6 @@ if TYPE_CHECKING:
     from tests.support.command_line import Operator
 
 pytestmark = pytest.mark.hosts
-
-RECIPE = """\
-description: a stand-in for vLLM
-template: vllm-openai
-image: sparkctl-test/standin:latest
-vllm: "0.29"
-model: {{repo: test/tiny, path: ~/models/{prefix}, mount: /models/tiny}}
-gpus: none
-serve: {{name: tiny, port: {port}}}
-limits: {{context: 1024, sequences: 2, batched-tokens: 512}}
-env: {{SPARKCTL_SIM_FAULTS: load_s=0.3}}
-ready: {{timeout: 60s}}
-container: {{network: host}}
-"""
 
 
 class RealFleet(NamedTuple):
@@ -70,7 +56,7 @@ def fleet(tmp_path: Path, tiny_model: Path) -> Iterator[RealFleet]:
     hosts = folder_of_hosts()
     operator, prefix = operator_of(hosts, tmp_path), f"p{os.getpid()}-{time.monotonic_ns() % 10**6}"
     for name in ("x", "y"):
-        operator.write(f"recipes/{prefix}-r{name}.yaml", RECIPE.format(prefix=prefix, port=free_port()))
+        operator.write(f"recipes/{prefix}-r{name}.yaml", RECIPE.format(name=prefix, port=free_port()))
     folders = [hosts / host / "root/models" / prefix for host in ("spark-a", "spark-b")]
     for folder in folders:
         shutil.copytree(tiny_model, folder)
