@@ -81,7 +81,10 @@ def end(hosts: Sequence[HostWay], name: str, report: Report, *, grace_s: float) 
 
 
 def stop(hosts: Sequence[HostWay], name: str, *, grace_s: float) -> None:
-    """Stop the ranks of a group, on all hosts at once; whoever asks holds the locks of all.
+    """Stop the ranks of a group that run, on all hosts at once.
+
+    It takes no lock: the end of a rank, which ends all within seconds, waits for no command that works on another
+    service of a host. Whoever asks has made sure that no command works on the group.
 
     Raises:
         EngineError: an engine refuses.
