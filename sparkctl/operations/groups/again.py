@@ -11,10 +11,10 @@ from sparkctl.operations import deployed
 from sparkctl.operations.deployed_service import service_of
 from sparkctl.operations.groups import kept, seen
 from sparkctl.operations.groups.hands import all_locked, hands_of
-from sparkctl.operations.groups.hosts import said_of
 from sparkctl.operations.groups.wait import proved
 from sparkctl.operations.groups.waiting.proof import StartedRank
 from sparkctl.operations.guard.said import refuse_closed
+from sparkctl.operations.hosts.told import said_of_host
 from sparkctl.recipes.service import reached_at
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def start_again(
             for one in ranks:
                 _refuse_full(one)
             for one in (*ranks[1:], ranks[0]):
-                with said_of(one.host.name):
+                with said_of_host(one.host.name):
                     one.host.world.engine.start(_container(one.host, name))
         started = [StartedRank(one.host, one.service, one.starter, _container(one.host, name)) for one in ranks]
         proved(world, ranks, started, keep=keep)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparkctl.base.errors import EngineError, SparkctlError
+from sparkctl.base.errors import EngineError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.operations.hosts import opened
 from sparkctl.operations.hosts.listed import hosts
@@ -48,18 +48,6 @@ def connected(world: World, names: Sequence[str]) -> Iterator[list[HostWay]]:
         for error in lost.values():
             raise error
         yield [found[name] for name in names]
-
-
-@contextmanager
-def said_of(host: str) -> Iterator[None]:
-    """Let what fails on a host say which host it is: an engine's own message does not know its name."""
-    try:
-        yield
-    except SparkctlError as error:
-        if not error.message.startswith(f"{host}:"):
-            error.message = f"{host}: {error.message}"
-            error.args = (error.message,)
-        raise
 
 
 def declared_of(world: World, names: Sequence[str]) -> dict[str, DeclaredHost]:

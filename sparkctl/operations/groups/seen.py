@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from sparkctl.base.errors import EngineError, SparkctlError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.operations import deployed
-from sparkctl.operations.groups.hosts import said_of
 from sparkctl.operations.hosts.everywhere import AT_ONCE
+from sparkctl.operations.hosts.told import said_of_host
 from sparkctl.planning.groups.members import SeenRank
 from sparkctl.vllm import failures
 from sparkctl.world import labels
@@ -91,7 +91,7 @@ def stop(hosts: Sequence[HostWay], name: str, *, grace_s: float) -> None:
     """
 
     def one(host: HostWay) -> bool:
-        with said_of(host.name):
+        with said_of_host(host.name):
             container = deployed.find(host.world.engine, name)
             if container is not None and container.state == "running":
                 host.world.engine.stop(container.id, grace_s=grace_s)

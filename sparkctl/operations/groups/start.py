@@ -15,13 +15,14 @@ from sparkctl.base.errors import DoesNotFitError, EngineError, InputError
 from sparkctl.operations.changes import controller
 from sparkctl.operations.groups import kept, seen
 from sparkctl.operations.groups.hands import all_locked, hands_of
-from sparkctl.operations.groups.hosts import doubt, refuse_unreached, said_of
+from sparkctl.operations.groups.hosts import doubt, refuse_unreached
 from sparkctl.operations.groups.kept import KeptGroup
 from sparkctl.operations.groups.ranks import as_ranks, named, port_of, services_of
 from sparkctl.operations.groups.same import refuse_different
 from sparkctl.operations.groups.wait import ended, proved
 from sparkctl.operations.groups.waiting.proof import StartedRank
 from sparkctl.operations.guard.said import refuse_closed
+from sparkctl.operations.hosts.told import said_of_host
 from sparkctl.operations.memory.lacking import refuse_misread
 from sparkctl.operations.memory.obstacles import refuse_taken
 from sparkctl.operations.planner import ROOM_S
@@ -105,7 +106,7 @@ def _begun(
             return [_there(one) for one in ranks]
         now = judge(group.hosts, found)
     for one in ranks:
-        with said_of(one.host.name):
+        with said_of_host(one.host.name):
             prepare.prepare(one.host.world.ports, one.host.world.report, [one.service], taken=[name])
     refuse_different(hosts, asked, [one.service for one in ranks])  # images that came just now among it
     if now.kind is not GroupKind.GONE:
@@ -154,7 +155,7 @@ def _created(world: World, ranks: Sequence[RankHands], asked: AskedSet) -> list[
     try:
         for place in (*range(1, len(ranks)), 0):
             host, service, _, starter, aside = ranks[place]
-            with said_of(host.name):
+            with said_of_host(host.name):
                 now = starter.begin(service, aside, keep=asked.keep, trial=False)
             begun[place] = StartedRank(host, service, starter, now.container, now)
     except BaseException:

@@ -109,6 +109,4 @@ def _wanted(world: World, names: Sequence[str]) -> Mapping[str, DeclaredHost]:
     found = hosts(world)
     if names:
         return {name: found.named(name) for name in names}
-    if not found.hosts:
-        raise InputError("there are no hosts", hint="sparkctl hosts add NAME SSH writes hosts.yaml")
-    return found.hosts
+    return found.some()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.base.errors import InputError
 from sparkctl.operations.hosts.everywhere import asked, refuse_twice
 from sparkctl.operations.hosts.listed import hosts
 from sparkctl.operations.memory.fits import fits
@@ -21,9 +20,6 @@ def fits_everywhere(world: World) -> list[HostAnswer[Fits]]:
     Raises:
         InputError: there are no hosts, or two names are one machine.
     """
-    found = hosts(world)
-    if not found.hosts:
-        raise InputError("there are no hosts", hint="sparkctl hosts add NAME SSH writes hosts.yaml")
-    answers = asked(world, found.hosts, lambda there, _: fits(there))
+    answers = asked(world, hosts(world).some(), lambda there, _: fits(there))
     refuse_twice(answers)
     return answers

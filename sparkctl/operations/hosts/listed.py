@@ -25,6 +25,16 @@ class Hosts(NamedTuple):
     path: Path | None
     hosts: Mapping[str, DeclaredHost]
 
+    def some(self) -> Mapping[str, DeclaredHost]:
+        """Return all of them, of which there is at least one.
+
+        Raises:
+            InputError: there are none.
+        """
+        if not self.hosts:
+            raise InputError("there are no hosts", hint=f"sparkctl hosts add NAME SSH writes {FILE}")
+        return self.hosts
+
     def named(self, name: str) -> DeclaredHost:
         """Return a host; ``local`` is this machine, whether it is declared or not.
 

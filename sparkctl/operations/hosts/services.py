@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.base.errors import InputError
 from sparkctl.operations.hosts.everywhere import asked, refuse_twice
 from sparkctl.operations.hosts.listed import hosts
 from sparkctl.operations.jobs.memory.running import jobs_now
@@ -44,9 +43,6 @@ def everywhere(world: World) -> list[HostAnswer[OnHost]]:
     Raises:
         InputError: there are no hosts, or two names are one machine.
     """
-    found = hosts(world)
-    if not found.hosts:
-        raise InputError("there are no hosts", hint="sparkctl hosts add NAME SSH writes hosts.yaml")
-    answers = asked(world, found.hosts, lambda there, _: on_host(there))
+    answers = asked(world, hosts(world).some(), lambda there, _: on_host(there))
     refuse_twice(answers)
     return answers

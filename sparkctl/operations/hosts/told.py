@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from sparkctl.base.errors import SparkctlError
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from sparkctl.world.ports import Report
+
+
+@contextmanager
+def said_of_host(host: str) -> Iterator[None]:
+    """Let what fails on a host say which host it is: an engine's own message does not know its name."""
+    try:
+        yield
+    except SparkctlError as error:
+        if not error.message.startswith((f"{host}:", f"{host} ")):
+            error.message = f"{host}: {error.message}"
+            error.args = (error.message,)
+        raise
 
 
 class HostReport:

@@ -85,8 +85,7 @@ def _wanted(world: World, asked: WantedCopies) -> tuple[Mapping[str, DeclaredHos
     known = listed.hosts(world)
     for name in (*asked.to, *filter(None, [asked.source])):
         known.named(name)
-    if not known.hosts:
-        raise InputError("there are no hosts", hint="sparkctl hosts add NAME SSH writes hosts.yaml")
+    known.some()
     if asked.source is not None and asked.source in asked.to:
         raise InputError(f"{asked.source} is to give to itself", hint="leave it out of --to")
     mentioned = dict.fromkeys((*known.hosts, *asked.to, *filter(None, [asked.source])))

@@ -8,6 +8,7 @@ from copy import copy
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import EngineError, SparkctlError, WaitInterruptedError
+from sparkctl.operations.hosts.told import said_of_host
 from sparkctl.operations.stack.effect import Acting, first_line
 from sparkctl.operations.stack.one_at_a_time import alone
 from sparkctl.operations.stack.over_hosts.together import ActsAtOnce, OneAtATimeReport, StoppedClock
@@ -39,17 +40,6 @@ class DoneOnHosts(NamedTuple):
 
 
 @contextmanager
-def named(host: str) -> Iterator[None]:
-    """Say of what is raised, with its host's name, where that was."""
-    try:
-        yield
-    except SparkctlError as error:
-        if not error.message.startswith((f"{host}:", f"{host} ")):
-            error.message = f"{host}: {error.message}"
-        raise
-
-
-@contextmanager
 def alone_on_all(hosts: Mapping[str, HostEffect]) -> Iterator[None]:
     """Keep out other commands that put a stack into effect on one of these hosts, asked in the order of their names.
 
@@ -58,7 +48,7 @@ def alone_on_all(hosts: Mapping[str, HostEffect]) -> Iterator[None]:
     """
     with ExitStack() as held:
         for host in sorted(hosts):
-            with named(host):
+            with said_of_host(host):
                 held.enter_context(alone(hosts[host].world))
         yield
 
@@ -103,7 +93,7 @@ class AllHosts:
 
     def _all(self) -> DoneOnHosts:
         for host, acting in self._actings.items():
-            with named(host):
+            with said_of_host(host):
                 acting.prepare()
         order = sequenced({host: acting.plan.acts for host, acting in self._actings.items()}, self._after)
         self._keep()
@@ -111,7 +101,7 @@ class AllHosts:
         lost = self._end_what_moved(order.last)
         for host, acting in self._actings.items():
             if host not in lost:
-                with named(host):
+                with said_of_host(host):
                     acting.settle()
         if lost:
             raise self._unended(lost)
@@ -125,7 +115,7 @@ class AllHosts:
         kept: list[Acting] = []
         for host, acting in self._actings.items():
             try:
-                with named(host):
+                with said_of_host(host):
                     acting.keep()
             except SparkctlError as error:
                 for one in kept:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import EngineError, InputError, SparkctlError, WaitInterruptedError
 from sparkctl.operations.hosts.opened import opened
-from sparkctl.operations.hosts.told import HostReport
+from sparkctl.operations.hosts.told import HostReport, said_of_host
 from sparkctl.operations.stack import apply as one_host
 from sparkctl.operations.stack.generations import Generations
-from sparkctl.operations.stack.over_hosts.acting import AllHosts, HostEffect, alone_on_all, named
+from sparkctl.operations.stack.over_hosts.acting import AllHosts, HostEffect, alone_on_all
 from sparkctl.operations.stack.over_hosts.diff import alone_on, without_moved
 from sparkctl.operations.stack.over_hosts.groups import StackGroups
 from sparkctl.operations.stack.over_hosts.look import world_of_part
@@ -83,7 +83,7 @@ def prepared(world: World, stack: LoadedStack, options: ApplyOptions) -> Iterato
         parts = []
         for one in sorted(found.hosts, key=lambda one: one.name):
             if one.seen is not None and _has_part(one, stack):
-                with named(one.name):
+                with said_of_host(one.name):
                     parts.append(_part(world, found, one, options))
         unseen = tuple(one.name for one in found.hosts if one.seen is None)
         groups = StackGroups(world, found)

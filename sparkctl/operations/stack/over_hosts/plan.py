@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from sparkctl.operations.stack.over_hosts.placing import PlacedStack
     from sparkctl.recipes.stack import LoadedStack
 
-_NO_HOSTS = "sparkctl hosts add NAME SSH writes hosts.yaml"
-
 
 class StackHasNoPlaceError(DoesNotFitError):
     """Not each service of a stack has a host; ``placed`` says which have one."""
@@ -37,9 +35,7 @@ def over_all(world: World, names: Sequence[str]) -> LoadedStack:
         InputError: no hosts are declared, a name that is none, or a stack among other names.
     """
     refuse_one_host(world, "--all-hosts")
-    hosts = tuple(listed.hosts(world).hosts)
-    if not hosts:
-        raise InputError("there are no hosts", hint=_NO_HOSTS)
+    hosts = tuple(listed.hosts(world).some())
     stacks = [name for name in names if world.catalog.knows_stack(name)]
     if stacks and len(names) > 1:
         message = f"{stacks[0]} is a stack: over all hosts one stack is planned, or recipes are"

@@ -14,12 +14,12 @@ from sparkctl.base.errors import EngineError, InputError
 from sparkctl.operations import deployed
 from sparkctl.operations.hosts import listed
 from sparkctl.operations.hosts.opened import opened, with_records_of
-from sparkctl.operations.hosts.told import HostReport
+from sparkctl.operations.hosts.told import HostReport, said_of_host
 from sparkctl.operations.stack import compared, history
 from sparkctl.operations.stack import rollback as one_host
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.operations.stack.one_at_a_time import Effect
-from sparkctl.operations.stack.over_hosts.acting import AllHosts, HostEffect, named
+from sparkctl.operations.stack.over_hosts.acting import AllHosts, HostEffect
 from sparkctl.operations.stack.resolved import who
 from sparkctl.planning.box.generation import KeptGeneration
 
@@ -71,9 +71,7 @@ def histories(world: World) -> dict[str, list[PastApply]]:
 
 def _kept(world: World) -> dict[str, World]:
     """Return worlds with the records of each declared host."""
-    declared = listed.hosts(world).hosts
-    if not declared:
-        raise InputError("there are no hosts", hint="sparkctl hosts add NAME SSH writes hosts.yaml")
+    declared = listed.hosts(world).some()
     return {name: world if one.here else with_records_of(world, name) for name, one in declared.items()}
 
 
@@ -99,7 +97,7 @@ def prepared(world: World, *, prune: bool = False, pull: bool = True) -> Iterato
                 raise EngineError(f"{host.name} has a part of it, and does not answer{why}", hint="nothing was touched")
             there = copy(host.world)
             there.report = HostReport(host.name, world.report)
-            with named(host.name):
+            with said_of_host(host.name):
                 one = _on(host.name, there, kept, (now, back), prune=prune, pull=pull)
             found.append(one.at(world.clock.epoch()))
         yield RestoringHosts(now, back, tuple(found))
