@@ -28,7 +28,7 @@ MAX_BYTES: Final = 1024 * 1024
 MAX_EXPANDED: Final = 4 * MAX_BYTES
 """The most that a file may become when its aliases are written out: characters, and 20 for each value."""
 _VALUE_COST: Final = 20
-_KEPT: Final = 64
+_KEPT: Final = 128
 """Documents that are remembered: a command reads the same few files for each of its services."""
 _KEPT_CHARACTERS: Final = 16 * 1024
 """A longer text, or one with aliases, is read anew each time, so that what is remembered stays small."""
@@ -109,11 +109,20 @@ def read(path: Path) -> Document:
     Raises:
         ProblemsError: it cannot be read, or is no YAML.
     """
+    return load(text_of(path), str(path))
+
+
+def text_of(path: Path) -> str:
+    """Return the text in a document's file.
+
+    Raises:
+        ProblemsError: it cannot be read, is too large, or no UTF-8.
+    """
     try:
         data = read_bytes(path, MAX_BYTES)
     except InputError as error:
         raise ProblemsError([Problem(error.message)]) from None
-    return load(data, str(path))
+    return _decode(data, str(path))
 
 
 def load(data: bytes | str, file: str) -> Document:

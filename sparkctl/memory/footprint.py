@@ -153,9 +153,13 @@ class Once:
     """What of a model does not change with its limits, worked out once for many estimates of the same facts."""
 
     def __init__(self, facts: ModelFacts) -> None:
-        self.shape = geometry(facts.config)
         self.facts = facts
         self._loaded: dict[tuple[LoadOptions, str | None], Weights] = {}
+
+    @cached_property
+    def shape(self) -> Geometry:
+        """The layers and what they keep; raises InputError where the config does not say them."""
+        return geometry(self.facts.config)
 
     @cached_property
     def read_shape(self) -> Geometry:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from sparkctl.base import regular_file
 from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.base.lazy import LazyModule
-from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.footprint import Once, sizing
 from sparkctl.memory.weights import checkpoint
 from sparkctl.planning.admission import Variant, Wanted
@@ -21,7 +20,7 @@ from sparkctl.recipes.job.maker import maker_of
 from sparkctl.recipes.located import Located, Locator
 from sparkctl.recipes.minimal.fitted import fitted
 from sparkctl.recipes.service import MAX_BYTES, Inputs, Service, Template
-from sparkctl.recipes.sizing import devices, smaller
+from sparkctl.recipes.sizing import devices, sheets, smaller
 from sparkctl.recipes.sizing.estimate import estimate
 from sparkctl.recipes.sizing.memory_key import unseen
 from sparkctl.recipes.stack_parts.member import Member
@@ -31,6 +30,7 @@ from sparkctl.world.labels import LaidOver
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sparkctl.memory.facts import ModelFacts
     from sparkctl.memory.footprint import Footprint
     from sparkctl.memory.pool import HostProfile
     from sparkctl.mods.images import Images
@@ -256,7 +256,7 @@ class Loader(Locator):
         Raises:
             InputError: the model does not say its longest context.
         """
-        return one._replace(loaded=fitted(one.loaded, facts, draft, self._profile))
+        return one._replace(loaded=fitted(one.loaded, self._once(facts), draft, self._profile))
 
     def _template(self, name: str) -> Template:
         if name not in self._templates:
@@ -307,7 +307,9 @@ class Loader(Locator):
     def _sheet(self, name: str) -> ModelFacts:
         """Return what a file of model facts says, read once: services of one model share it."""
         if name not in self._sheets:
-            self._sheets[name] = self._catalog.load("facts", name, ModelFacts)
+            known = sheets.sheet(self._catalog.path("facts", name))
+            self._sheets[name] = known.facts
+            self._onces[id(known.facts)] = known
         return self._sheets[name]
 
     def _once(self, facts: ModelFacts) -> Once:

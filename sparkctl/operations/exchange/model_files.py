@@ -8,17 +8,18 @@ from sparkctl.base import named_file, regular_file
 from sparkctl.base.errors import InputError
 from sparkctl.base.real_path import real
 from sparkctl.base.units import MIB
-from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.footprint import Once
 from sparkctl.memory.weights import checkpoint
 from sparkctl.operations.memory import hub_models
 from sparkctl.recipes.exchange.fresh.material import TEXTS, ModelMaterial
 from sparkctl.recipes.minimal import completed
+from sparkctl.recipes.sizing import sheets
 from sparkctl.world.partial_folder import refuse_partial
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sparkctl.memory.facts import ModelFacts
     from sparkctl.operations.context import World
 
 _COMMIT: Final = 8
@@ -82,8 +83,8 @@ def _of_hub(world: World, repo: str) -> ModelMaterial:
     except InputError:
         kept, sheet = hub_models.known(world, repo, None), world.catalog.facts_by_repo().get(repo)
         if kept is None and sheet is not None:
-            facts = world.catalog.load("facts", sheet, ModelFacts)
-            return ModelMaterial(repo, facts, Once(facts), f"the model facts {sheet}; the hub did not answer")
+            known = sheets.sheet(world.catalog.path("facts", sheet))
+            return ModelMaterial(repo, known.facts, known, f"the model facts {sheet}; the hub did not answer")
         if kept is None:
             raise
         answer = kept

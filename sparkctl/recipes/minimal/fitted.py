@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
 from sparkctl.base.validation import validate
-from sparkctl.memory.footprint import Once
 from sparkctl.planning.admission import fits_alone
 from sparkctl.recipes.minimal.completed import with_default
 from sparkctl.recipes.recipe import Recipe
@@ -18,6 +17,7 @@ from sparkctl.recipes.sizing.smaller import need
 if TYPE_CHECKING:
     from sparkctl.base.document import KeyPath
     from sparkctl.memory.facts import ModelFacts
+    from sparkctl.memory.footprint import Once
     from sparkctl.memory.pool import HostProfile
     from sparkctl.recipes.catalog import LoadedRecipe
 
@@ -27,18 +27,19 @@ _CONTEXT: Final = ("limits", "context")
 _BATCHED: Final = ("limits", "batched-tokens")
 
 
-def fitted(loaded: LoadedRecipe, facts: ModelFacts, draft: ModelFacts | None, profile: HostProfile) -> LoadedRecipe:
+def fitted(loaded: LoadedRecipe, once: Once, draft: ModelFacts | None, profile: HostProfile) -> LoadedRecipe:
     """Return a recipe with a context: its own, else the longest of the model that fits; the least where none does.
 
-    The same recipe, model and profile give the same everywhere: what is free now has no part in it.
+    The same recipe, model and profile give the same everywhere: what is free now has no part in it. ``once`` is of
+    the model's facts.
 
     Raises:
         InputError: the model does not say its longest context, or its facts cannot be used.
     """
+    facts = once.facts
     loaded = _with_largest_item(loaded, facts)
     if loaded.recipe.limits.context:
         return loaded
-    once = Once(facts)
     longest = once.shape.max_context
     if longest is None:
         message = f"limits.context is not given, and {loaded.recipe.model.repo} does not say its longest context"

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl.base import regular_file
 from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.base.units import format_bytes, format_gib
-from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.items import PlacePart
 from sparkctl.memory.job import made
 from sparkctl.memory.job.peak import LEAST_MARGIN, declared_peak, input_size, measured_peak, peak, rule_for, script_peak
@@ -24,12 +23,13 @@ from sparkctl.operations.memory import hub_models, machine
 from sparkctl.planning.admission import OnGpu, Wanted
 from sparkctl.planning.devices import Devices
 from sparkctl.planning.running import job_in_plan
-from sparkctl.recipes.sizing import devices
+from sparkctl.recipes.sizing import devices, sheets
 from sparkctl.world.labels import ServiceLabels
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sparkctl.memory.facts import ModelFacts
     from sparkctl.memory.job.peak import JobInputSize, JobPeak, ScriptRule
     from sparkctl.operations.context import World
     from sparkctl.recipes.job.loaded import LoadedJob
@@ -167,7 +167,7 @@ def _known(world: World, loaded: LoadedJob, source: Source) -> ModelFacts | None
         world.catalog.facts_by_repo().get(wanted.repo) if wanted.repo and wanted.revision is None else None
     )
     if name is not None:
-        return world.catalog.load("facts", name, ModelFacts)
+        return sheets.sheet(world.catalog.path("facts", name)).facts
     if wanted.repo is None or source.damaged:
         return None
     return hub_models.facts(world, wanted.repo, wanted.revision)
