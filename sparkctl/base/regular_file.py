@@ -39,9 +39,7 @@ def read_bytes(path: Path, most: int) -> bytes:
         InputError: it is not there, is no regular file, has more than ``most`` bytes, or cannot be read.
     """
     try:
-        path.stat()
-        if not path.is_file():
-            raise _unreadable(path, "it is a folder" if path.is_dir() else "it is no regular file")
+        _refuse_irregular(path)
         with path.open("rb") as file:
             data = file.read(most + 1)
     except OSError as error:
@@ -73,9 +71,7 @@ def lines(path: Path, most: int) -> Iterator[bytes]:
         InputError: it is not there, is no regular file, has a line of more than ``most`` bytes, or cannot be read.
     """
     try:
-        path.stat()
-        if not path.is_file():
-            raise _unreadable(path, "it is a folder" if path.is_dir() else "it is no regular file")
+        _refuse_irregular(path)
         with path.open("rb") as file:
             while line := file.readline(most + 1):
                 if len(line) > most:
@@ -85,6 +81,12 @@ def lines(path: Path, most: int) -> Iterator[bytes]:
         raise _unreadable(path, error.strerror or str(error)) from None
     except ValueError as error:  # a NUL character, or half a surrogate pair
         raise _unreadable(path, f"this can be no name of a file ({error})") from None
+
+
+def _refuse_irregular(path: Path) -> None:
+    if not path.is_file():
+        path.stat()  # says why, where it cannot be looked at
+        raise _unreadable(path, "it is a folder" if path.is_dir() else "it is no regular file")
 
 
 def _unreadable(path: Path, why: str) -> InputError:

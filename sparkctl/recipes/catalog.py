@@ -13,7 +13,7 @@ from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.base.real_path import real
 from sparkctl.base.validation import nearest, problems_of, validate
-from sparkctl.recipes import layers, values
+from sparkctl.recipes import layers, secret_names
 from sparkctl.recipes.minimal import completed as minimal
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.sizing.memory_settings import memory_notes
@@ -152,12 +152,9 @@ class Catalog:
 
     def secret_names(self) -> frozenset[str]:
         """Return the names under ``secrets:`` in any recipe or stack, read without YAML: what is none has names too."""
-        found: set[str] = set()
-        for folder in (root.path / below for root in self.roots for below in ("recipes", "recipes/stacks")):
-            with suppress(InputError):
-                for path in named_file.matching(folder, "*.yaml"):
-                    found |= values.secret_names(named_file.text(path))
-        return frozenset(found)
+        shipped, in_root = secret_names.in_shipped_root, secret_names.in_root
+        every = [(shipped if root.label == SHIPPED else in_root)(root.path) for root in self.roots]
+        return frozenset().union(*every)
 
     def facts_by_repo(self) -> dict[str, str]:
         """Return the names of the model facts that know repositories, by repository."""

@@ -42,10 +42,6 @@ OWNED_FLAGS: Final = {
 SECRET_FLAGS: Final = {"api-key": "VLLM_API_KEY", "hf-token": "HF_TOKEN"}
 """Flags that would show a secret in every list of processes, and the variable that does not."""
 
-_SECRETS: Final = regex(r"^[ \t]*secrets[ \t]*:(.*(?:\n(?:[ \t-].*)?)*)", re.MULTILINE)
-_SECRETS_IN_LINE: Final = regex(r"[{,][ \t\n]*secrets[ \t]*:[ \t\n]*\[([^\]]*)")
-_UPPER: Final = regex(r"\b[A-Z_][A-Z0-9_]+\b")
-
 # docs.docker.com/reference/cli/docker/image/tag: a host with a port, lower-case path components, a tag, a digest.
 _COMPONENT: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _IMAGE: Final = regex(
@@ -286,9 +282,3 @@ def capability(text: str) -> str:
     if not _CAPABILITY.fullmatch(text):
         raise wrong(f"expected a capability such as SYS_PTRACE, found {text!r}", "man 7 capabilities lists them")
     return text
-
-
-def secret_names(text: str) -> set[str]:
-    """Return the names under ``secrets:`` in a recipe's or stack's text, read without YAML: any text may have some."""
-    found = [*_SECRETS.findall(text), *_SECRETS_IN_LINE.findall(text)]
-    return {name for names in found for name in _UPPER.findall(names)}

@@ -13,8 +13,8 @@ from sparkctl.base.document import load
 from sparkctl.base.errors import Problem, ProblemsError
 from sparkctl.base.units import GIB
 from sparkctl.base.validation import validate
+from sparkctl.recipes import secret_names
 from sparkctl.recipes.stack import LEAST_ADJUSTED, MOST_ADJUSTED, Stack, adjusted
-from sparkctl.recipes.values import secret_names
 from tests.support.command_line import Done
 from tests.support.fake_engine import dies
 from tests.support.fake_world import FakeSpark
@@ -243,8 +243,8 @@ def test_a_list_may_be_added_to_by_set(desk: Desk) -> None:
 def test_the_names_of_a_stacks_secrets_are_known_however_they_are_written() -> None:
     flow = "services:\n  a: {recipe: x, secrets: [HF_TOKEN, OTHER_KEY]}\n"
     block = "services:\n  a:\n    secrets:\n      - THIRD_KEY\n"
-    assert secret_names(flow) == {"HF_TOKEN", "OTHER_KEY"}
-    assert secret_names(block) == {"THIRD_KEY"}
+    assert secret_names.in_text(flow) == {"HF_TOKEN", "OTHER_KEY"}
+    assert secret_names.in_text(block) == {"THIRD_KEY"}
 
 
 def test_a_value_in_place_of_a_secrets_name_is_not_shown() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import document, named_file, regular_file
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_BYTES: Final = 1024 * 1024
 """The largest script that is read."""
+_KEPT: Final = 32
+"""Declarations that are remembered."""
 PARAMETERS: Final = ("parameters",)
 """Where the schema is in the file beside a script."""
 
@@ -81,9 +84,13 @@ def declaration(path: Path) -> tuple[JobScript | None, Document | None]:
     Raises:
         ProblemsError: something is wrong with it.
     """
-    if not named_file.there(path):
-        return None, None
-    source = document.read(path)
+    return _declared(document.text_of(path), str(path)) if named_file.there(path) else (None, None)
+
+
+@lru_cache(_KEPT)
+def _declared(text: str, file: str) -> tuple[JobScript, Document]:
+    """Return what a text declares; to check a schema takes longer than all else, and jobs share their scripts."""
+    source = document.load(text, file)
     declared = validate(source, JobScript)
     wrong = parameters.schema_problems(declared.parameters, source, PARAMETERS)
     if wrong:
