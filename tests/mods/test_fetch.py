@@ -72,7 +72,7 @@ class Files(BaseHTTPRequestHandler):
 def served() -> Iterator[tuple[str, type[Files]]]:
     handler = type("Handler", (Files,), {"asked": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}", handler

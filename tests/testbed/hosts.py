@@ -124,6 +124,7 @@ def options(state: State) -> list[str]:
             "  User root",
             f"  IdentityFile {where}/key",
             "  IdentitiesOnly yes",
+            "  KexAlgorithms curve25519-sha256",  # the default's other half, against quantum computers, computes longer
             f"  UserKnownHostsFile {where}/known_hosts",
         ]
     return lines

@@ -227,7 +227,7 @@ def test_an_index_of_ones_own_is_used_and_neither_shown_nor_kept(kitchen: Kitche
     handler = type("OwnIndex", (Index,), {"folder": kitchen.wheels, "asked": []})
     environ = cast("dict[str, str]", kitchen.world.environ)
     with ThreadingHTTPServer((gateway, 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         address = f"http://robot:hush-1234@{gateway}:{server.server_port}/simple"
         environ |= {"PIP_INDEX_URL": address, "PIP_TRUSTED_HOST": gateway, "PIP_RETRIES": "1"}
         image = images.ensure(kitchen.world, kitchen.wanted(["tinynew==1.0"]))
