@@ -60,6 +60,7 @@ ORDER = (
     JOBS,
     HOSTS,
     SHIPPED_PORTS,
+    "tests/operations/guard/test_process.py",  # it waits: best beside mypy
     "tests/operations/test_killed.py",
     "tests/operations/test_two_commands.py",
     "tests/cli/test_process.py",

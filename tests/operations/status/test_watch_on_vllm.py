@@ -29,33 +29,36 @@ READERS = 6
 
 
 @contextmanager
-def asked_all_the_time(url: str) -> Iterator[None]:
-    """Ask the server for long texts until the end."""
+def asked_all_the_time(machine: Machine, served: Served) -> Iterator[None]:
+    """Ask the server for long texts until the end, on half a core: it computes as much as it is given."""
     over = threading.Event()
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
     wrong: list[Exception] = []
 
     def ask(more: int) -> None:
         # Of different lengths, so that they do not end in one step: there would be a moment with nothing to do.
-        asked = {"model": "tiny", "prompt": "1 2 3", "max_tokens": 300 + 41 * more, "ignore_eos": True}
+        asked = {"model": "tiny", "prompt": "1 2 3", "max_tokens": 600 + 41 * more, "ignore_eos": True, "stream": True}
         body = json.dumps(asked).encode()
         request = urllib.request.Request(  # noqa: S310  (the loopback)
-            f"{url}/v1/completions", body, headers
+            f"{served.url}/v1/completions", body, headers
         )
         while not over.is_set():
             try:
                 with urllib.request.urlopen(request, timeout=120) as reply:  # noqa: S310  (the loopback)
-                    reply.read()
+                    while not over.is_set() and reply.readline():
+                        pass
             except OSError as error:
                 wrong.append(error)
 
     readers = [threading.Thread(target=ask, args=(number,)) for number in range(READERS)]
+    machine.docker("update", "--cpus", "0.5", served.name)
     for reader in readers:
         reader.start()
     try:
         yield
     finally:
         over.set()
+        machine.docker("update", "--cpus", str(os.cpu_count()), served.name)
         for reader in readers:
             reader.join()
     assert wrong == []
@@ -110,7 +113,7 @@ def while_stopped(machine: Machine, served: Served) -> Done:
 
 
 def test_a_start_is_watched_and_busy_and_stuck_are_told_apart(machine: Machine, served: Served) -> None:
-    name, url = served.name, served.url
+    name = served.name
     moments = [line for line in served.moments if "phase" in line]
     phases = list(dict.fromkeys(line["phase"] for line in moments))
     told = ["creating", "starting", "loading weights", "probing"]  # what comes between is over in a moment
@@ -122,13 +125,13 @@ def test_a_start_is_watched_and_busy_and_stuck_are_told_apart(machine: Machine, 
     assert drafts.startswith(f"{name}: drafts are accepted ")
 
     joined = machine.run("attach", name).expect(0)
-    assert joined.err.splitlines()[-1] == f"{name}: ready at {url}"
+    assert joined.err.splitlines()[-1] == f"{name}: ready at {served.url}"
     idle = machine.run("status", name, "--json").expect(0).json
     assert (idle["state"], idle["running"], idle["waiting"]) == ("ready", 0, 0)
     assert idle["acceptance"]["drafted"] >= 400, "what up and attach asked for"
     assert len(idle["acceptance"]["positions"]) == 3
 
-    with asked_all_the_time(url):
+    with asked_all_the_time(machine, served):
         wait_for(lambda: runs(served))
         busy = status(machine, name, "busy")
         assert busy["running"] + busy["waiting"] > 0
