@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,18 +17,32 @@ pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1200)]
 
 
 @pytest.mark.parametrize(
-    ("overrides", "cause", "fix"),
+    ("overrides", "own", "cause", "fix"),
     [
-        (("args.max-modle-len=1",), "this vLLM has no flag --max-modle-len", "sparkctl recipes lint"),
-        (("limits.context=4096", "memory={kv: 1 MiB}"), "one request of 4096 tokens needs", "--set limits.context="),
+        (
+            ("args.max-modle-len=1",),
+            "unrecognized arguments: --max-modle-len",
+            "this vLLM has no flag --max-modle-len",
+            "sparkctl recipes lint",
+        ),
+        (
+            ("limits.context=4096", "memory={kv: 1 MiB}"),
+            "larger than the available KV cache memory",
+            "one request of 4096 tokens needs",
+            "--set limits.context=",
+        ),
     ],
     ids=["flag", "context over the cache"],
 )
-def test_a_real_failure_is_explained(machine: Machine, overrides: tuple[str, ...], cause: str, fix: str) -> None:
+def test_a_real_failure_is_told_in_vllms_words_and_explained(
+    machine: Machine, overrides: tuple[str, ...], own: str, cause: str, fix: str
+) -> None:
     name, _ = machine.recipe("fails")
     words = [word for override in overrides for word in ("--set", override)]
     failed = machine.run("up", name, *words)
     assert failed.code in {3, 5}, failed.err
+    assert re.search(rf"{name} is not ready: the container exited with code [12]\b", failed.err)
+    assert own in failed.err
     assert f"cause: {cause}" in failed.err
     assert fix in failed.err
     assert machine.docker("ps", "--all", "--quiet", "--filter", f"name=^{name}$") == ""

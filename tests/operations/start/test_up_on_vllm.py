@@ -79,15 +79,6 @@ def test_what_a_start_took_is_measured_and_used_by_the_next_plan(machine: Machin
     assert machine.run("render", fresh, "--json").expect(0).json  # the flags follow from the estimate alone
 
 
-def test_a_start_that_vllm_refuses_ends_with_its_own_words(machine: Machine) -> None:
-    name, _ = machine.recipe("three")
-    tools = ("--set", "args.enable-auto-tool-choice=true", "--set", "args.tool-call-parser=nosuch")
-    refused = machine.run("up", name, *tools).expect(5)
-    assert f"{name} is not ready: the container exited with code 1" in refused.err
-    assert "invalid tool call parser: nosuch" in refused.err
-    assert machine.docker("ps", "--all", "--quiet", "--filter", f"name=^{name}$") == ""
-
-
 def test_a_fraction_for_which_there_is_no_room_is_refused_before_it_starts(machine: Machine) -> None:
     name, _ = machine.recipe("three", "memory: {utilization: 0.99}\n")
     refused = machine.run("up", name).expect(3)
