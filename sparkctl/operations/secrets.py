@@ -11,11 +11,12 @@ import hmac
 import os
 import stat
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base import document, regular_file
 from sparkctl.base.errors import InputError
-from sparkctl.base.lazy import LazyModule
+from sparkctl.base.lazy import LazyModule, regex
 from sparkctl.base.shown import HIDDEN, SHORTEST_PIECE, Boundary, is_plain, looks_secret, may_be_secret, sounds_secret
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ API_KEY: Final = "VLLM_API_KEY"
 """The variable from which vLLM takes the key that clients must send."""
 
 _SALT_BYTES: Final = 16
+_MADE: Final = regex(r"[0-9a-f]{64}")
+"""256 random bits: a key that sparkctl made for a server, or somebody in the same way."""
+_QUICK_DIGITS: Final = 128
+"""Of SHA-512 in hexadecimal; scrypt's are 64."""
+_KEPT_DIGESTS: Final = 64
 _MOST_BYTES: Final = 1024 * 1024
 """Of a secrets file: more is none."""
 
@@ -124,26 +130,35 @@ def refuse_written(service: str, values: Mapping[str, str], texts: Sequence[str]
 def digests(values: Mapping[str, str], salt: bytes | None = None) -> SecretDigests:
     """Return what a container's label says of its secrets: that a value is another later, and nothing of the value.
 
-    The salt is the container's own (random unless given), and scrypt is slow (RFC 7914: here 16 MiB and some 50 ms a
-    guess), so that not even a short value can be guessed from labels that were shown to somebody.
+    The salt is the container's own (random unless given). A digest is slow to compute, so that not even a short value
+    can be guessed from labels that were shown to somebody; one of 256 random bits cannot be guessed at any speed.
     """
     if not values:
         return labels.SecretDigests()
     salt = os.urandom(_SALT_BYTES) if salt is None else salt
-    return labels.SecretDigests(salt.hex(), {name: _digest(value, salt) for name, value in values.items()})
+    made = {name: (_quick if _MADE.fullmatch(value) else _slow)(value, salt) for name, value in values.items()}
+    return labels.SecretDigests(salt.hex(), made)
 
 
 def changed(recorded: SecretDigests, values: Mapping[str, str]) -> list[str]:
     """Return the names of those values that are not the recorded ones, in their order."""
     salt = bytes.fromhex(recorded.salt)
-    return [
-        name
-        for name, value in values.items()
-        if name not in recorded.digests or not hmac.compare_digest(recorded.digests[name], _digest(value, salt))
-    ]
+    known = recorded.digests
+    return [name for name, value in values.items() if name not in known or not _is_of(known[name], value, salt)]
 
 
-def _digest(value: str, salt: bytes) -> str:
+def _is_of(digest: str, value: str, salt: bytes) -> bool:
+    """Return whether a digest is that of a value; its length says how it was computed."""
+    return hmac.compare_digest(digest, (_quick if len(digest) == _QUICK_DIGITS else _slow)(value, salt))
+
+
+def _quick(value: str, salt: bytes) -> str:
+    return hmac.digest(salt, value.encode(), "sha512").hex()
+
+
+@lru_cache(_KEPT_DIGESTS)
+def _slow(value: str, salt: bytes) -> str:
+    """Return a digest by scrypt (RFC 7914): here 16 MiB and some 50 ms a guess, so it is kept for the next look."""
     return hashlib.scrypt(value.encode(), salt=salt, n=2**14, r=8, p=1, dklen=32).hex()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -94,6 +96,18 @@ def test_a_digest_says_whether_a_value_is_the_same_and_nothing_else() -> None:
     assert labels.read({"sparkctl.secrets": label}).secrets == first
     assert digests({}).salt == ""
     assert changed(digests({}), {"A": "1"}) == ["A"]
+
+
+def test_a_key_of_256_random_bits_has_a_digest_that_is_quick_and_one_that_was_slow_is_still_its_own() -> None:
+    key, salt = "0123456789abcdef" * 4, b"of a container"
+    label = digests({"VLLM_API_KEY": key}, salt)
+    assert len(label.digests["VLLM_API_KEY"]) == 128
+    assert changed(label, {"VLLM_API_KEY": key}) == []
+    assert changed(label, {"VLLM_API_KEY": key[::-1]}) == ["VLLM_API_KEY"]
+    assert digests({"VLLM_API_KEY": key}).digests != label.digests, "each container has a salt of its own"
+    slow = hashlib.scrypt(key.encode(), salt=salt, n=2**14, r=8, p=1, dklen=32).hex()
+    before = replace(label, digests={"VLLM_API_KEY": slow})
+    assert changed(before, {"VLLM_API_KEY": key}) == [], "an earlier sparkctl wrote it"
 
 
 def test_the_same_salt_gives_the_digest_of_rfc_7914() -> None:
