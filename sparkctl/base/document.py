@@ -14,7 +14,7 @@ import yaml
 
 from sparkctl.base.errors import InputError, Place, Problem, ProblemsError
 from sparkctl.base.regular_file import read_bytes
-from sparkctl.base.yaml_nodes import SCALARS, TAG, compose
+from sparkctl.base.yaml_nodes import MAX_DEPTH, SCALARS, TAG, Expanded, compose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -144,12 +144,30 @@ def _parsed(text: str, file: str) -> Document:
     if root is None:
         message = "the file is empty: expected a map of keys and values"
         raise ProblemsError([Problem(message, Place(file, 1, 1))])
+    if "&" in text:
+        _refuse_large_aliases(root, source)
     walk = _Walk(source)
     node = walk.node(root, source.place(root.start_mark.line, root.start_mark.column), ())
     return Document(file, node, tuple(walk.problems))
 
 
 _remembered = lru_cache(_KEPT)(_parsed)
+
+
+def _refuse_large_aliases(root: yaml.Node, source: _Source) -> None:
+    """Refuse what becomes too large or too deep with its aliases written out, before it is."""
+    expanded = Expanded(_VALUE_COST)
+    beyond, deep = expanded.first_beyond(root, MAX_EXPANDED), expanded.first_too_deep(root)
+    if beyond is not None:
+        raise _too_large(source.place(beyond.start_mark.line, beyond.start_mark.column))
+    if deep is not None:
+        message = f"with its aliases written out the file is nested more than {MAX_DEPTH} levels deep"
+        raise ProblemsError([Problem(message, source.place(deep.start_mark.line, deep.start_mark.column))])
+
+
+def _too_large(place: Place) -> ProblemsError:
+    message = f"with its aliases written out the file is larger than {MAX_EXPANDED // 1024} KiB"
+    return ProblemsError([Problem(message, place, "write the values themselves, or fewer of them")])
 
 
 class _Source:
@@ -250,8 +268,7 @@ class _Walk:
     def _spend(self, node: yaml.Node, place: Place) -> None:
         self._spent += _VALUE_COST + (len(node.value) if isinstance(node, yaml.ScalarNode) else 0)
         if self._spent > MAX_EXPANDED:
-            message = f"with its aliases written out the file is larger than {MAX_EXPANDED // 1024} KiB"
-            raise ProblemsError([Problem(message, place, "write the values themselves, or fewer of them")])
+            raise _too_large(place)
 
     def _mapping(self, node: yaml.MappingNode, above: tuple[int, ...]) -> dict[str, Node]:
         own: dict[str, Node] = {}

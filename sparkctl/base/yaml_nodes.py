@@ -109,6 +109,63 @@ def exactly(text: str) -> yaml.Node | None:
         loader.dispose()
 
 
+class Expanded:
+    """What nodes are with their aliases written out: each is worked out once, however many aliases lead to it.
+
+    ``value_cost`` is what a value costs beside its characters.
+    """
+
+    def __init__(self, value_cost: int) -> None:
+        self._value_cost = value_cost
+        self._sizes: dict[int, tuple[int, int]] = {}
+
+    def first_beyond(self, root: yaml.Node, most: int) -> yaml.Node | None:
+        """Return the value with which a document becomes larger than ``most``, None where it does not."""
+        if self._size(root)[0] <= most:
+            return None
+        node, spent = root, self._value_cost
+        while True:
+            for inside in _values_of(node):
+                cost = self._size(inside)[0]
+                if spent + cost > most:
+                    break
+                spent += cost
+            else:
+                return node
+            node, spent = inside, spent + self._own_cost(inside)
+            if spent > most:
+                return node
+
+    def first_too_deep(self, root: yaml.Node) -> yaml.Node | None:
+        """Return a value deeper than ``MAX_DEPTH`` levels, None where there is none."""
+        node, left = root, MAX_DEPTH
+        while self._size(node)[1] > left:
+            if not left:
+                return node
+            left -= 1
+            node = max(_values_of(node), key=lambda inside: self._size(inside)[1])
+        return None
+
+    def _size(self, node: yaml.Node) -> tuple[int, int]:
+        """Return what a node costs and how many levels it has."""
+        found = self._sizes.get(id(node))
+        if found is None:
+            self._sizes[id(node)] = (0, 0)  # for one that is inside of itself, which its reader refuses
+            inside = [self._size(value) for value in _values_of(node)]
+            cost = self._own_cost(node) + sum(cost for cost, _ in inside)
+            found = self._sizes[id(node)] = (cost, 1 + max((depth for _, depth in inside), default=0))
+        return found
+
+    def _own_cost(self, node: yaml.Node) -> int:
+        return self._value_cost + (len(node.value) if isinstance(node, yaml.ScalarNode) else 0)
+
+
+def _values_of(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [value for _, value in node.value]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
 def of_the_package(text: str) -> Any:  # noqa: ANN401  (whatever YAML says)
     """Return what a data file of this package says, read by libyaml where it is there: it reads these alike."""
     loader = (yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)(text)

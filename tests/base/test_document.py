@@ -141,6 +141,20 @@ def test_aliases_that_multiply_are_refused() -> None:
     assert "with its aliases written out the file is larger than 4096 KiB" in message("\n".join(lines))
 
 
+@pytest.mark.parametrize(("number", "place"), [(31, "r.yaml:1:10"), (600, "r.yaml:569:7")])
+def test_aliases_that_nest_one_another_are_refused(number: int, place: str) -> None:
+    lines = ["a0: &a0 [1]", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, number))]
+    told = message("\n".join(lines)).splitlines()[0]
+    assert told == f"{place}: with its aliases written out the file is nested more than 32 levels deep"
+    assert load("\n".join(lines[:30]), "r.yaml").value
+
+
+def test_where_aliases_make_a_file_too_large_is_the_value_with_which_it_becomes_so() -> None:
+    lines = ["a: &a [x, x]", f"b: &b [{', '.join(['*a'] * 1000)}]", f"c: [{', '.join(['*b'] * 100)}]", "d: 1"]
+    assert message("\n".join(lines)).startswith("r.yaml:1:8: with its aliases written out the file is larger")
+    assert load("\n".join([*lines[:2], *lines[3:]]), "r.yaml").value
+
+
 def test_one_long_text_repeated_by_aliases_is_refused() -> None:
     text = f"a: &a {'x' * 100_000}\nb: [{', '.join(['*a'] * 60)}]"
     assert "with its aliases written out" in message(text)
