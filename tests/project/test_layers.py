@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
-from tests.support.parsed import MODULES, PACKAGE, nodes_of, text_of, tree_of
+from tests.support.parsed import MODULES, PACKAGE, imported, nodes_of, text_of, tree_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -111,10 +111,6 @@ FOR_TYPES = {"collections.abc", "typing"}
 """What it may name in types alone; the test of its start sees that it is not imported."""
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 ABOUT = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Call)
-BY_NAME = {"LazyModule", "import_module"}
-"""The calls that import what their first argument names."""
-FOLDERS = {"concurrent", "importlib", "urllib", "xml"}
-"""Packages of the standard library of which a module is named: ``from urllib import request`` is ``urllib.request``."""
 FEW = 9
 MANY = 15
 LINES = 400
@@ -142,25 +138,6 @@ def nodes(path: Path) -> list[ast.AST]:
 def functions_of(path: Path) -> list[Function]:
     """Return the functions of a file, methods and inner ones among them."""
     return [node for node in nodes(path) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-
-
-def imported(nodes: Iterable[ast.AST]) -> set[str]:
-    """Return the modules that code imports, those for types and late ones among them; of ours always the module itself.
-
-    A package of the standard library that is nothing but a folder (``urllib``) gives what is taken out of it.
-    """
-    found = set()
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            module = "." * node.level + (node.module or "")
-            inner = {f"{module}.{alias.name}" for alias in node.names}
-            found |= {name if name in MODULES or module in FOLDERS else module for name in inner}
-        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            found |= {str(node.args[0].value)} if called in BY_NAME else set()
-    return found
 
 
 def at_run_time(tree: ast.Module) -> set[str]:

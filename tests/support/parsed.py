@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from tests.support.paths import REPOSITORY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 PACKAGE: Final = REPOSITORY / "sparkctl"
@@ -20,6 +20,10 @@ MODULES: Final = {
     for path in PACKAGE.rglob("*.py")
 }
 """Every module of the package by its full name, and its file."""
+_BY_NAME: Final = {"LazyModule", "import_module"}
+"""The calls that import what their first argument names."""
+_FOLDERS: Final = {"concurrent", "importlib", "urllib", "xml"}
+"""Packages of the standard library of which a module is named: ``from urllib import request`` is ``urllib.request``."""
 
 
 @cache
@@ -41,6 +45,25 @@ def nodes_of(path: Path) -> tuple[ast.AST, ...]:
     tree = tree_of(path)
     with _uncollected():
         return tuple(ast.walk(tree))
+
+
+def imported(nodes: Iterable[ast.AST]) -> set[str]:
+    """Return the modules that code imports, those for types and late ones among them; of ours always the module itself.
+
+    A package of the standard library that is nothing but a folder (``urllib``) gives what is taken out of it.
+    """
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            inner = {f"{module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES or module in _FOLDERS else module for name in inner}
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            found |= {str(node.args[0].value)} if called in _BY_NAME else set()
+    return found
 
 
 @contextmanager
