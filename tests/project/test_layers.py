@@ -230,6 +230,19 @@ def test_a_module_imports_only_from_the_rooms_below_it() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_who_reads_a_date_asks_no_clock() -> None:
+    """A date of a time that is given is pure; what time it is now is not."""
+    asked = [
+        f"{module}:{node.lineno}"
+        for module, names in THEIRS.items()
+        if "datetime" in names
+        for node in nodes(MODULES[module])
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if node.func.attr in {"now", "today", "utcnow"}
+    ]
+    assert asked == []
+
+
 def test_no_modules_import_each_other_round_about() -> None:
     assert circles({module: at_run_time(tree_of(path)) for module, path in MODULES.items()}) == []
 
