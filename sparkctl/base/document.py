@@ -102,6 +102,10 @@ class Document(NamedTuple):
         """Return where the value at ``path`` begins; where its nearest parent is, when there is none."""
         return self.node(path).place
 
+    def placed(self, problem: Problem) -> Problem:
+        """Return a problem at the place that its path leads to: its message is for reading, and is not taken apart."""
+        return problem._replace(place=self.place(problem.path))
+
 
 def read(path: Path) -> Document:
     """Return the document in a file.

@@ -18,6 +18,7 @@ from sparkctl.base.errors import SparkctlError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.cli import process
 from sparkctl.cli.process import INTERRUPTED
+from sparkctl.world.engine import ENGINE_NAMES
 
 if TYPE_CHECKING:
     from sparkctl.base import shown
@@ -147,7 +148,7 @@ def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("--engine", type=click.Choice(["docker", "sim"]), help="docker, or a simulated Spark.")
+@click.option("--engine", type=click.Choice(ENGINE_NAMES), help="docker, or a simulated Spark.")
 @click.option("--recipes", "folder", metavar="DIR", help="A folder with recipes/, mods/ and templates/ of your own.")
 @click.option("--profile", metavar="NAME", help="The host's profile: its memory and reserve (by its GPUs).")
 @click.option("--host", metavar="NAME", help="Another Spark, of hosts.yaml: reached by your ssh.")

@@ -1,4 +1,4 @@
-"""Walks a plan over the ports: the only place where decisions meet effects.
+"""The controller: starts, joins, restarts and stops services on one engine, under its lock.
 
 The engine's lock is held while what runs is looked at, the set is admitted, and a container is created and started with
 its claim on it: for seconds. Waiting for it to be ready is outside, and is done for all of a wave (planning.box.waves)

@@ -25,6 +25,7 @@ from sparkctl.operations.hosts import ways
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.host.operator import Operator, hub_cache
 from sparkctl.world import opening
+from sparkctl.world.engine import ENGINE_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -352,9 +353,9 @@ def real_world(
     if folder:
         roots.insert(0, Root(real(Path(folder)), "given"))
     kind = engine or os.environ.get("SPARKCTL_ENGINE") or _default_engine(os.environ)
-    if kind not in opening.ENGINES:
-        message = f"the engine (or SPARKCTL_ENGINE) is {kind!r}, expected docker or sim"
-        raise InputError(message, hint="leave it out, or name one of the two")
+    if kind not in ENGINE_NAMES:
+        message = f"the engine (or SPARKCTL_ENGINE) is {kind!r}, expected {' or '.join(ENGINE_NAMES)}"
+        raise InputError(message, hint="leave it out, or name one of these")
     return World(
         catalog=Catalog(roots),
         operator=operator if kind == "sim" else operator._replace(run=host_places.of_host(os.environ, operator.state)),

@@ -368,5 +368,4 @@ def _estimate(of: Resizer, *, worker: bool = False) -> Footprint:
     try:
         return estimate(loaded.recipe, of.facts, of.draft, rules, of.profile, once=of.once, worker=worker)
     except ProblemsError as error:
-        located = [problem._replace(place=loaded.document.place(problem.path)) for problem in error.problems]
-        raise ProblemsError(located) from None
+        raise ProblemsError([loaded.document.placed(problem) for problem in error.problems]) from None

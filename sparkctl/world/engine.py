@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sparkctl.world.spec import ContainerSpec
+
+ENGINE_NAMES: Final = ("docker", "sim")
+"""The engines that there are, as an operator names them; ``world.opening`` opens each."""
 
 
 class EngineInfo(NamedTuple):

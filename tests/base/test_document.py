@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sparkctl.base import document
 from sparkctl.base.document import MAX_BYTES, load
-from sparkctl.base.errors import ProblemsError
+from sparkctl.base.errors import Problem, ProblemsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,6 +75,17 @@ def test_what_is_given_is_the_value_itself_and_never_a_parent() -> None:
 def test_a_missing_key_is_at_its_nearest_parent() -> None:
     read = load("a: 1\nserve:\n  name: x\n", "r.yaml")
     assert str(read.place(("serve", "port"))) == "r.yaml:3:3"
+
+
+def test_a_problem_stands_at_its_keys_whatever_its_message_and_its_keys_look_like() -> None:
+    read = load('limits:\n  context: 1\n  "no: such.key": 2\n  such: 3\n', "dir: a/b.yaml")
+    problem = Problem("limits.context: 2: limits.no: too much", hint="see: there", path=("limits", "no: such.key"))
+    assert str(read.placed(problem)) == (
+        "dir: a/b.yaml:3:19: limits.context: 2: limits.no: too much\n"
+        '  3 |   "no: such.key": 2\n'
+        "    |                   ^\n"
+        "  see: there"
+    )
 
 
 def test_an_alias_is_where_its_anchor_is_and_a_merge_is_overridden() -> None:

@@ -182,6 +182,13 @@ def test_every_public_name_is_there() -> None:
         sparkctl.nothing  # noqa: B018  (that it is looked up is the test)
 
 
+def test_what_a_method_returns_has_a_public_name() -> None:
+    """Whoever annotates a variable with it finds it in ``sparkctl`` and not in a module that may move."""
+    told = {name: str(inspect.signature(getattr(Spark, name)).return_annotation) for name in OFFERED}
+    ours = {name: set(re.findall(r"\b[A-Z]\w+", text)) - {"Iterator", "None"} for name, text in told.items()}
+    assert not {name: words for name, words in ours.items() if not words <= set(sparkctl.__all__)}
+
+
 @pytest.mark.parametrize("name", OFFERED)
 def test_each_method_is_typed_and_documented(name: str) -> None:
     method = getattr(Spark, name)

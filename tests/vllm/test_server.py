@@ -33,7 +33,8 @@ from sparkctl.world.local.http_client import MOST_BYTES, SocketHttp
 from sparkctl.world.web import Reply
 from tests.support.bench_streams import FakeStreams
 from tests.support.hostile import OK, for_ever, hostile, says
-from tests.support.paths import FIXTURES, REPOSITORY
+from tests.support.parsed import MODULES, PACKAGE, nodes_of, text_of
+from tests.support.paths import FIXTURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -366,14 +367,13 @@ def test_nothing_else_asks_a_server() -> None:
     found = set()
     routes = {str(route) for route in Route}
     words = {"http", *(route.rpartition("/")[2] for route in routes)}
-    for path in (REPOSITORY / "sparkctl").rglob("*.py"):
-        module = str(path.relative_to(REPOSITORY / "sparkctl"))
+    for path in MODULES.values():
+        module = str(path.relative_to(PACKAGE))
         if module.startswith("world/") or module == "vllm/server.py":
             continue
-        text = path.read_text()
-        if not any(word in text for word in words):
+        if not any(word in text_of(path) for word in words):
             continue  # to walk through every tree takes a second
-        for node in ast.walk(ast.parse(text)):
+        for node in nodes_of(path):
             if (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Attribute)

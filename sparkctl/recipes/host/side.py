@@ -51,9 +51,9 @@ def of(models: Models, operator: Operator, loaded: LoadedRecipe, model: Source, 
     args, env = finder.values("args", recipe.args), finder.values("env", recipe.env)
     named = finder.found
     if named.refused:
-        raise ProblemsError([_placed(problem, loaded) for problem in named.refused])
+        raise ProblemsError([loaded.document.placed(problem) for problem in named.refused])
     mounts = {**found, **named.mounts, **{mount.target: mount for mount in declared}}
-    absent = tuple(_placed(problem, loaded)._replace(warning=True) for problem in (*missing, *named.missing))
+    absent = tuple(loaded.document.placed(problem)._replace(warning=True) for problem in (*missing, *named.missing))
     return HostSide(tuple(mounts.values()), compiled, args, {**caches.variables(recipe), **env}, absent)
 
 
@@ -109,7 +109,3 @@ def _tls(models: Models, operator: Operator, recipe: Recipe) -> tuple[list[HostM
             )
         found.append(HostMount(file, target, asked=path))
     return found, missing
-
-
-def _placed(problem: Problem, loaded: LoadedRecipe) -> Problem:
-    return problem._replace(place=loaded.document.place(problem.path))

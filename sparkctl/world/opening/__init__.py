@@ -46,7 +46,7 @@ else:
     simulated = LazyModule("sparkctl.world.opening.simulated")
 
 ENGINES: Final[Mapping[str, ModuleType]] = {"docker": real, "sim": simulated}
-"""By the name of an engine, the module whose functions ``host``, ``store`` and ``ports`` make its doors."""
+"""By each of ``ENGINE_NAMES``, the module whose functions ``host``, ``store`` and ``ports`` make its doors."""
 
 
 def _files() -> Files:
