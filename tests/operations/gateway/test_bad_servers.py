@@ -19,6 +19,7 @@ from sparkctl.operations.gateway.on_page import GatewayPage
 from sparkctl.world.door.server import open_door
 from tests.support.door_bench import LAST, STREAM, ScriptedServer, Seen, answer, chunk, event, says
 from tests.support.gateway_bench import E4B, GatewayBench
+from tests.support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +84,7 @@ class BadBench(GatewayBench):
 
         def asked() -> httpx2.Response | Exception:
             try:
-                return httpx2.post(f"{self.gateway.url}/v1/chat/completions", json=body, timeout=timeout)
+                return httpx2.post(f"{self.gateway.url}/v1/chat/completions", json=body, timeout=timeout, verify=NO_TLS)
             except httpx2.HTTPError as error:
                 return error
 
@@ -199,7 +200,9 @@ def test_many_at_once_at_a_server_that_resets_are_all_answered(bench: BadBench) 
 
     def ask() -> None:
         body = {"model": "small", "messages": [{"role": "user", "content": "resets"}]}
-        found.append(httpx2.post(f"{bench.gateway.url}/v1/chat/completions", json=body, timeout=30).status_code)
+        found.append(
+            httpx2.post(f"{bench.gateway.url}/v1/chat/completions", json=body, timeout=30, verify=NO_TLS).status_code
+        )
 
     threads = [threading.Thread(target=ask) for _ in range(12)]
     for one in threads:

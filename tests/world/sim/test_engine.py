@@ -23,6 +23,7 @@ from sparkctl.world.opening import simulated
 from sparkctl.world.sim.engine import SimEngine
 from sparkctl.world.sim.host import SimHost, SimModels
 from sparkctl.world.spec import ContainerSpec, Mount, Port
+from tests.support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,11 +108,11 @@ def test_a_container_serves_on_its_published_port_once_it_is_ready(make: Callabl
     engine.start("executor")
 
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False)
+        httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False, verify=NO_TLS)
     tail = engine.follow("executor")
     lines: list[str] = []
     until(lambda: lines.extend(tail.read()) or any("startup complete" in line for line in lines))
-    assert httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).status_code == 200
+    assert httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False, verify=NO_TLS).status_code == 200
 
 
 def test_a_port_is_taken_from_the_start_on_also_while_its_server_loads(
@@ -204,9 +205,9 @@ def test_an_image_that_drafts_in_vain_is_mended_by_the_mod_over_its_file(
     engine.start("executor")
     until(lambda: "startup complete" in "\n".join(engine.logs("executor")))
     url = f"http://127.0.0.1:{port}"
-    httpx.post(f"{url}/v1/completions", json={"prompt": "1", "max_tokens": 46}, trust_env=False)
+    httpx.post(f"{url}/v1/completions", json={"prompt": "1", "max_tokens": 46}, trust_env=False, verify=NO_TLS)
 
-    metrics = httpx.get(f"{url}/metrics", trust_env=False).text
+    metrics = httpx.get(f"{url}/metrics", trust_env=False, verify=NO_TLS).text
     name = "vllm:spec_decode_num_accepted_tokens_per_pos_total"
     labels = 'engine="0",model_name="gemma-4-e4b",position="0"'
     assert f"{name}{{{labels}}} {float(accepted)}" in metrics

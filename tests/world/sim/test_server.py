@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -22,6 +25,7 @@ from hypothesis import strategies as st
 from sparkctl.base.lazy import LazyModule
 from sparkctl.world.sim.flags import parse_arguments, parse_faults, parse_number
 from tests.support.paths import FIXTURES
+from tests.support.plain_http import NO_TLS
 from tests.support.thorough import THOROUGH, only_thorough, part
 from tests.testbed.images import copy_server
 
@@ -80,15 +84,24 @@ class Standin:
 
     def get(self, path: str, key: str | None = None) -> httpx.Response:
         """GET a path."""
-        return httpx.get(self.url + path, headers=_headers(key), trust_env=False)
+        return httpx.get(self.url + path, headers=_headers(key), trust_env=False, verify=NO_TLS)
 
     def post(self, path: str, body: object, key: str | None = None) -> httpx.Response:
         """POST JSON to a path."""
-        return httpx.post(self.url + path, json=body, headers=_headers(key), trust_env=False)
+        return httpx.post(self.url + path, json=body, headers=_headers(key), trust_env=False, verify=NO_TLS)
 
 
 def _headers(key: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+@cache
+def copied_server() -> Path:
+    """Return a folder that Python runs as the server; it keeps what Python compiles of it at the first start."""
+    folder = Path(mkdtemp(prefix="sparkctl-test-server-"))
+    atexit.register(shutil.rmtree, folder)
+    copy_server(folder)
+    return folder
 
 
 @contextmanager
@@ -99,21 +112,19 @@ def standin(
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     words = ("serve", model, "--host", "127.0.0.1", "--port", str(port), *flags)
-    with TemporaryDirectory() as folder:
-        copy_server(Path(folder))
-        # -I and -S: as in an image, with nothing but these files and the standard library.
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-S", folder, *words],
-            env={"SPARKCTL_SIM_FAULTS": faults, **(env or {})},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        with process:
-            try:
-                yield Standin(process, f"http://127.0.0.1:{port}")
-            finally:
-                process.kill()
+    # -I and -S: as in an image, with nothing but these files and the standard library.
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", copied_server(), *words],
+        env={"SPARKCTL_SIM_FAULTS": faults, **(env or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with process:
+        try:
+            yield Standin(process, f"http://127.0.0.1:{port}")
+        finally:
+            process.kill()
 
 
 def test_the_log_has_vllms_lines_in_vllms_order() -> None:
@@ -177,7 +188,7 @@ def tiny() -> Iterator[Standin]:
 def test_a_request_is_refused_as_a_real_vllm_refused_it(tiny: Standin, real: dict[str, Any]) -> None:
     body = real["body"]
     content = None if body is None else body if isinstance(body, str) else json.dumps(body)
-    said = httpx.request(real["method"], tiny.url + real["path"], content=content, trust_env=False)
+    said = httpx.request(real["method"], tiny.url + real["path"], content=content, trust_env=False, verify=NO_TLS)
 
     assert (said.status_code, said.json()) == (real["status"], real["answer"])
 
@@ -203,7 +214,7 @@ def test_an_answer_of_any_length_takes_no_more_memory_than_a_short_one(*, stream
         seen.post("/v1/completions", {"prompt": "1", "max_tokens": 4})
         before = process.memory_info().rss
         asked = {"prompt": "1", "max_tokens": 99_999_999, "stream": streamed}
-        with httpx.stream("POST", seen.url + "/v1/completions", json=asked, trust_env=False) as answer:
+        with httpx.stream("POST", seen.url + "/v1/completions", json=asked, trust_env=False, verify=NO_TLS) as answer:
             came = 0
             for piece in answer.iter_raw():
                 came += len(piece)
@@ -307,7 +318,7 @@ def test_a_stuck_scheduler_is_healthy_and_never_answers_a_completion() -> None:
         seen.read_until("startup complete")
         assert seen.get("/health").status_code == 200
         with pytest.raises(httpx.ReadTimeout):
-            httpx.post(seen.url + "/v1/completions", json={"prompt": "1"}, timeout=0.2, trust_env=False)
+            httpx.post(seen.url + "/v1/completions", json={"prompt": "1"}, timeout=0.2, trust_env=False, verify=NO_TLS)
 
 
 @only_thorough
@@ -413,11 +424,13 @@ def test_a_server_of_a_whisper_transcribes_and_nothing_else() -> None:
         sound = ("probe.wav", b"RIFF" + b"\0" * 70_000)
         said = client.audio.transcriptions.create(model="whisper", file=sound)
         assert said.text == "Simulated text: what was said."
-        other = httpx.post(f"{seen.url}/v1/audio/translations", files={"file": sound}, trust_env=False)
+        other = httpx.post(f"{seen.url}/v1/audio/translations", files={"file": sound}, trust_env=False, verify=NO_TLS)
         assert other.json()["text"] == said.text
         with pytest.raises(openai.NotFoundError, match="does not exist"):
             client.audio.transcriptions.create(model="nobody", file=sound)
-        nothing = httpx.post(f"{seen.url}/v1/audio/transcriptions", files={"model": (None, "whisper")}, trust_env=False)
+        nothing = httpx.post(
+            f"{seen.url}/v1/audio/transcriptions", files={"model": (None, "whisper")}, trust_env=False, verify=NO_TLS
+        )
         assert nothing.status_code == 400
         assert "body.file" in nothing.json()["error"]["message"]
         assert seen.post("/v1/chat/completions", {}).status_code == 404
