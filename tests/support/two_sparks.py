@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkctl.operations.groups import by_name
-from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.memory.asked_set import AskedSet
 from sparkctl.world.opening.log_report import LogReport
 from tests.support.fake_engine import FakeEngine
 from tests.support.fake_hosts import FACTS, FakeReach, FakeThere

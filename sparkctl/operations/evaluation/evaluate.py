@@ -25,7 +25,7 @@ from sparkctl.operations.evaluation.retention import compared
 from sparkctl.operations.evaluation.suites import load_suite
 from sparkctl.operations.jobs import image as images
 from sparkctl.operations.jobs.image import WantedImage
-from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.memory.asked_set import AskedSet
 from sparkctl.operations.planner import planner
 from sparkctl.operations.services.startable import startable
 from sparkctl.recipes.job import digest

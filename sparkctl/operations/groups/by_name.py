@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.hosts.reached import ConnectedHost
-    from sparkctl.operations.memory.fitting import AskedSet
+    from sparkctl.operations.memory.asked_set import AskedSet
     from sparkctl.planning.groups.members import GroupNow
     from sparkctl.recipes.service import Service
 

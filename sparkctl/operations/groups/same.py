@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sparkctl.operations.hosts.opened import HostWay
-    from sparkctl.operations.memory.fitting import AskedSet
+    from sparkctl.operations.memory.asked_set import AskedSet
     from sparkctl.recipes.service import Service
 
 _OF_ONE_RANK: Final = frozenset({"--node-rank", "--headless", "--host", "--api-server-count"})

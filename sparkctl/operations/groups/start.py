@@ -23,7 +23,7 @@ from sparkctl.operations.groups.wait import ended, proved
 from sparkctl.operations.groups.waiting.proof import StartedRank
 from sparkctl.operations.guard.said import refuse_closed
 from sparkctl.operations.hosts.told import said_of_host
-from sparkctl.operations.memory.lacking import refuse_misread
+from sparkctl.operations.memory.model_lacks import refuse_misread
 from sparkctl.operations.memory.obstacles import refuse_taken
 from sparkctl.operations.planner import ROOM_S
 from sparkctl.operations.start import prepare
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.operations.groups.hands import RankHands
     from sparkctl.operations.hosts.opened import HostWay
-    from sparkctl.operations.memory.fitting import AskedSet
+    from sparkctl.operations.memory.asked_set import AskedSet
     from sparkctl.planning.box.declared import Restarts
     from sparkctl.planning.groups.members import SeenRank
     from sparkctl.planning.plan import Plan

@@ -18,8 +18,8 @@ from sparkctl.memory.weights.tensors import shared_layers
 from sparkctl.operations import secrets
 from sparkctl.operations.changes import Options, RefusedError, controller
 from sparkctl.operations.checks import named
-from sparkctl.operations.memory.fitting import AskedSet
-from sparkctl.operations.memory.lacking import lacks
+from sparkctl.operations.memory.asked_set import AskedSet
+from sparkctl.operations.memory.model_lacks import lacks
 from sparkctl.operations.services.startable import startable
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from sparkctl.operations import deployed
 from sparkctl.operations.history import History
 from sparkctl.operations.memory import machine
 from sparkctl.operations.memory.asked_once import EngineOnce, RecordsOnce
-from sparkctl.operations.memory.fitting import AskedSet, stopping
+from sparkctl.operations.memory.asked_set import AskedSet, stopping
 from sparkctl.operations.memory.known import StartsOfOthers
 from sparkctl.operations.planner import planner, refuse_cards
 from sparkctl.planning.beside import CANNOT, Around, Fitted, largest_context, stops

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.memory.fitting import AskedSet
+    from sparkctl.operations.memory.asked_set import AskedSet
     from sparkctl.recipes.located import Located
     from sparkctl.recipes.reading import Loader
     from sparkctl.recipes.service import Service

@@ -9,7 +9,7 @@ from sparkctl.base.errors import InputError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.memory.pool import Pool
 from sparkctl.operations import deployed
-from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.memory.asked_set import AskedSet
 from sparkctl.operations.planner import planner
 from sparkctl.operations.stack import diff as differing
 from sparkctl.operations.stack import standing

@@ -16,7 +16,7 @@ from sparkctl.base.lazy import LazyModule
 from sparkctl.base.real_path import real
 from sparkctl.base.yaml_nodes import text_of
 from sparkctl.operations import secrets
-from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.memory.asked_set import AskedSet
 from sparkctl.operations.stack import variables
 from sparkctl.planning.box.declared import DeclaredGateway, DeclaredRoute, DeclaredService, Restarts, StartMode
 from sparkctl.planning.box.generation import KeptGeneration, KeptMod, KeptService

@@ -15,7 +15,7 @@ from sparkctl.operations.groups.kept import KeptGroup
 from sparkctl.operations.groups.logs import logs_of
 from sparkctl.operations.groups.same import refuse_different
 from sparkctl.operations.groups.watch import GroupWatch
-from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.memory.asked_set import AskedSet
 from sparkctl.world.web import Reply
 from tests.support.fakes import FakeClock, FakeHttp, FakeLocks
 from tests.support.two_sparks import AtOnce, KilledEngine, Life, TwoSparks, two_sparks

@@ -14,7 +14,7 @@ from sparkctl.operations.groups.kept import KeptGroup, kept
 from sparkctl.operations.groups.logs import logs_of
 from sparkctl.operations.groups.shown import doubts, elsewhere, rank_words
 from sparkctl.operations.hosts.services import everywhere
-from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.memory.asked_set import AskedSet
 from sparkctl.operations.services import running
 from sparkctl.operations.spark import Spark
 from sparkctl.world import labels

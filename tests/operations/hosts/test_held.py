@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.base.errors import EngineError
-from sparkctl.cli.hosts.brought import show
+from sparkctl.cli.hosts.distribute_lines import show
 from sparkctl.cli.output import Output
 from sparkctl.operations.doctor import Status
 from sparkctl.operations.hosts import held

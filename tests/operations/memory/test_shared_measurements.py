@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.base.units import GIB
-from sparkctl.operations.memory.sharing import SOURCE, _public
+from sparkctl.operations.memory.shared_measurements import SOURCE, _public
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeStore
 from tests.support.measured import AT, KEY, measured

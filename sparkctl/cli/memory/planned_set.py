@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.units import format_gib
 from sparkctl.memory.pool import HOST
-from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.memory.asked_set import AskedSet
 from sparkctl.planning.refusal import Holder
 
 if TYPE_CHECKING:
