@@ -9,12 +9,12 @@ from sparkctl.base.errors import EngineError, InputError
 from sparkctl.operations import deployed
 from sparkctl.operations.groups import kept as keeping
 from sparkctl.operations.groups import seen
-from sparkctl.operations.groups.again import start_again
 from sparkctl.operations.groups.hosts import connected, declared_of
 from sparkctl.operations.groups.kept import KeptGroup
+from sparkctl.operations.groups.proof.wait import ended
 from sparkctl.operations.groups.ranks import named, port_of, rendered_of
+from sparkctl.operations.groups.restart import start_again
 from sparkctl.operations.groups.start import start_group
-from sparkctl.operations.groups.wait import ended
 from sparkctl.operations.hosts.everywhere import asked as asked_all
 from sparkctl.operations.hosts.listed import hosts as listed
 from sparkctl.operations.hosts.opened import reached_at_once

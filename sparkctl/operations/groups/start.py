@@ -15,12 +15,12 @@ from sparkctl.base.errors import DoesNotFitError, EngineError, InputError
 from sparkctl.operations.changes import controller
 from sparkctl.operations.groups import kept, seen
 from sparkctl.operations.groups.hands import all_locked, hands_of
+from sparkctl.operations.groups.host_differences import refuse_different
 from sparkctl.operations.groups.hosts import doubt, refuse_unreached
 from sparkctl.operations.groups.kept import KeptGroup
+from sparkctl.operations.groups.proof.group_proof import StartedRank
+from sparkctl.operations.groups.proof.wait import ended, proved
 from sparkctl.operations.groups.ranks import as_ranks, named, port_of, services_of
-from sparkctl.operations.groups.same import refuse_different
-from sparkctl.operations.groups.wait import ended, proved
-from sparkctl.operations.groups.waiting.proof import StartedRank
 from sparkctl.operations.guard.said import refuse_closed
 from sparkctl.operations.hosts.told import said_of_host
 from sparkctl.operations.memory.model_lacks import refuse_misread

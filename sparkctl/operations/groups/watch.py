@@ -16,10 +16,10 @@ from sparkctl.base.errors import DoesNotFitError, EngineError, NotReadyError, Sp
 from sparkctl.operations.agent.acting import cause_of
 from sparkctl.operations.agent.work import ThreadWork
 from sparkctl.operations.groups import kept, seen
-from sparkctl.operations.groups.again import start_again
 from sparkctl.operations.groups.hosts import declared_of
-from sparkctl.operations.groups.wait import ended
-from sparkctl.operations.groups.waiting.causes import RankLog, explained
+from sparkctl.operations.groups.proof.causes import RankLog, explained
+from sparkctl.operations.groups.proof.wait import ended
+from sparkctl.operations.groups.restart import start_again
 from sparkctl.operations.hosts.opened import reached_at_once
 from sparkctl.operations.hosts.reached import ASKED_S
 from sparkctl.planning.agent.past import PastFailure, ServicePast

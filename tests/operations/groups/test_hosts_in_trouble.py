@@ -10,10 +10,10 @@ import pytest
 
 from sparkctl.base.errors import EngineError, InputError, NotReadyError, SparkctlError
 from sparkctl.operations.groups import by_name
+from sparkctl.operations.groups.host_differences import refuse_different
 from sparkctl.operations.groups.hosts import connected
 from sparkctl.operations.groups.kept import KeptGroup
 from sparkctl.operations.groups.logs import logs_of
-from sparkctl.operations.groups.same import refuse_different
 from sparkctl.operations.groups.watch import GroupWatch
 from sparkctl.operations.memory.asked_set import AskedSet
 from sparkctl.world.web import Reply

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from sparkctl.operations import deployed
 from sparkctl.operations.groups import kept
 from sparkctl.operations.groups.hands import hands_of
+from sparkctl.operations.groups.proof.wait import ended
 from sparkctl.operations.groups.ranks import port_of, rendered_of, services_of
 from sparkctl.operations.groups.start import differing, start_group
-from sparkctl.operations.groups.wait import ended
 from sparkctl.operations.hosts.opened import HostWay
 from sparkctl.operations.hosts.told import HostReport
 from sparkctl.operations.memory.asked_set import AskedSet

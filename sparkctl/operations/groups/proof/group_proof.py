@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import EngineError, NotReadyError
 from sparkctl.operations import secrets
+from sparkctl.operations.groups.proof.causes import RankLog, explained
 from sparkctl.operations.groups.seen import of_container
-from sparkctl.operations.groups.waiting.causes import RankLog, explained
 from sparkctl.operations.start import prepare
 from sparkctl.planning.groups.meeting import Ranks
 from sparkctl.vllm import phases

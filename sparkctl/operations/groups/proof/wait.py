@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sparkctl.base.errors import WaitInterruptedError
 from sparkctl.operations.checks import named as checks
 from sparkctl.operations.groups import kept, seen
-from sparkctl.operations.groups.waiting.proof import GroupProof, values_of
+from sparkctl.operations.groups.proof.group_proof import GroupProof, values_of
 from sparkctl.operations.services.together import POLL_S
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.groups.hands import RankHands
-    from sparkctl.operations.groups.waiting.proof import StartedRank
+    from sparkctl.operations.groups.proof.group_proof import StartedRank
     from sparkctl.operations.hosts.opened import HostWay
 
 
