@@ -18,11 +18,11 @@ from sparkctl.operations.stack import standing
 from sparkctl.operations.stack.one_at_a_time import under_way
 from sparkctl.operations.stack.restored import restorable
 from sparkctl.operations.start.aside import STOP_GRACE_S
-from sparkctl.planning.agent.seen import ActionKind, ActionOutcome, ActionResult
+from sparkctl.planning.agent.observation import ActionKind, ActionOutcome, ActionResult
 
 if TYPE_CHECKING:
     from sparkctl.operations.context import World
-    from sparkctl.planning.agent.seen import BoxAction
+    from sparkctl.planning.agent.observation import BoxAction
     from sparkctl.planning.box.generation import KeptService
 
 

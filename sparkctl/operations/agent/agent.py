@@ -20,7 +20,7 @@ from sparkctl.operations.stack.generations import GENERATION, GENERATION_END, Ge
 from sparkctl.operations.stack.one_at_a_time import under_way
 from sparkctl.operations.stack.resolved import who
 from sparkctl.planning.agent.decision import decide
-from sparkctl.planning.agent.seen import LONG, ActionKind, ActionResult
+from sparkctl.planning.agent.observation import LONG, ActionKind, ActionResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.agent.work import Work
     from sparkctl.operations.context import World
     from sparkctl.planning.agent.decision import Decision
-    from sparkctl.planning.agent.seen import ActionOutcome, BoxAction, BoxSeen, ServiceWords
+    from sparkctl.planning.agent.observation import ActionOutcome, BoxAction, BoxSeen, ServiceWords
     from sparkctl.planning.box.generation import KeptGeneration
 
 LOOK_S: Final = 5.0

@@ -16,7 +16,7 @@ from sparkctl.operations.guard.publish import publish
 from sparkctl.operations.memory import machine
 from sparkctl.operations.records import HighWater
 from sparkctl.operations.stack import standing
-from sparkctl.planning.agent.seen import SeenState
+from sparkctl.planning.agent.observation import SeenState
 from sparkctl.planning.agent.victims import Candidate, victims
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from sparkctl.base.errors import InputError
 from sparkctl.operations.records import decoded
-from sparkctl.planning.agent.seen import ServicePhase
+from sparkctl.planning.agent.observation import ServicePhase
 
 if TYPE_CHECKING:
     from pathlib import Path

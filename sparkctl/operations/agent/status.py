@@ -12,7 +12,7 @@ from sparkctl.operations.agent import state
 from sparkctl.operations.agent.state import AGENT, STALE_S, WELL, AgentState, ServiceState
 from sparkctl.operations.stack import standing
 from sparkctl.operations.stack.generations import Generations
-from sparkctl.planning.agent.seen import ServicePhase
+from sparkctl.planning.agent.observation import ServicePhase
 from sparkctl.planning.box.declared import StartMode
 
 if TYPE_CHECKING:

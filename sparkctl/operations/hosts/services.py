@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.hosts.everywhere import HostAnswer
     from sparkctl.operations.jobs.memory.running import RunningJob
     from sparkctl.operations.status.services import ServiceNow
-    from sparkctl.planning.agent.seen import Standing
+    from sparkctl.planning.agent.observation import Standing
 
 
 class OnHost(NamedTuple):

@@ -10,7 +10,7 @@ from sparkctl.base.errors import InputError
 from sparkctl.mods.checksum import md5_of
 from sparkctl.recipes.job import command
 from sparkctl.recipes.job.confined import ScriptCode
-from sparkctl.recipes.job.scripts import MAX_BYTES
+from sparkctl.recipes.job.script_files import MAX_BYTES
 from sparkctl.world.job_labels import JobLabels, container_name
 from sparkctl.world.partial_folder import partial_of
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.deployed import Deployed
     from sparkctl.operations.stack import standing
     from sparkctl.operations.status.liveness import Look
-    from sparkctl.planning.agent.seen import Standing
+    from sparkctl.planning.agent.observation import Standing
 else:
     standing = LazyModule("sparkctl.operations.stack.standing")
 

@@ -16,7 +16,7 @@ from sparkctl.operations.changes import controller
 from sparkctl.operations.planner import planner
 from sparkctl.operations.stack import standing
 from sparkctl.operations.stack.restored import restored
-from sparkctl.planning.agent.seen import ActionKind, ActionResult, BoxAction
+from sparkctl.planning.agent.observation import ActionKind, ActionResult, BoxAction
 from sparkctl.planning.gateway.desk.admitted import admitted
 from sparkctl.planning.gateway.desk.events import (
     MemoryLooked,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.gateway.acting.worker import OneWorker
-    from sparkctl.planning.agent.seen import ActionOutcome
+    from sparkctl.planning.agent.observation import ActionOutcome
     from sparkctl.planning.box.generation import KeptGeneration
     from sparkctl.planning.gateway.desk.effects import HoldService, StartService, StopService
     from sparkctl.planning.gateway.desk.events import DeskEvent

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.units import GIB, MIB, format_duration, format_gib
 from sparkctl.planning.agent import restarts
-from sparkctl.planning.agent.past import PastFailure, PastHold, PastRefusal, ServicePast
-from sparkctl.planning.agent.seen import (
+from sparkctl.planning.agent.observation import (
     SERVING,
     ActionKind,
     ActionResult,
@@ -22,13 +21,14 @@ from sparkctl.planning.agent.seen import (
     SeenState,
     StandingKind,
 )
+from sparkctl.planning.agent.past import PastFailure, PastHold, PastRefusal, ServicePast
 from sparkctl.planning.box.declared import StartMode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sparkctl.planning.agent.observation import ActionOutcome, BoxSeen, SeenService
     from sparkctl.planning.agent.past import AgentPast, Underway
-    from sparkctl.planning.agent.seen import ActionOutcome, BoxSeen, SeenService
     from sparkctl.planning.box.declared import DeclaredService
 
 GRACE_S: Final = 60.0

@@ -13,7 +13,7 @@ from sparkctl.base.units import MIB
 from sparkctl.base.validation import problems_of, validate
 from sparkctl.mods.checksum import md5_of
 from sparkctl.operations.evaluation.suite import Suite
-from sparkctl.recipes.job import reading, scripts
+from sparkctl.recipes.job import reading, script_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -95,7 +95,7 @@ def load_suite(catalog: Catalog, name: str) -> LoadedSuite:
     files, of_files = _files(source, suite)
     if of_constraints or of_files:
         raise ProblemsError([*of_constraints, *of_files])
-    script = scripts.read(catalog, SCRIPT, Place(str(entry.path), 0, 0)).file
+    script = script_files.read(catalog, SCRIPT, Place(str(entry.path), 0, 0)).file
     return LoadedSuite(entry.name, entry, suite, tuple(files), constraints, script)
 
 
@@ -105,7 +105,7 @@ def _files(source: Document, suite: Suite) -> tuple[list[SuiteFile], list[Proble
     wrong: list[Problem] = []
     for task, split, path, name in _named(suite):
         node = source.node(("tasks", task, *path))
-        where = scripts.beside(node.place, name)
+        where = script_files.beside(node.place, name)
         try:
             content = regular_file.read_bytes(where, _MOST)
         except InputError as error:

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from sparkctl.base.errors import InputError
 from sparkctl.operations.evaluation import order
 from sparkctl.operations.evaluation.order import AskedModel, AskOrder
-from sparkctl.operations.evaluation.suites import load_suite
+from sparkctl.operations.evaluation.suite_files import load_suite
 from sparkctl.operations.files.schema import schema
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.job.confined import ScriptCode
@@ -21,7 +21,7 @@ from tests.support.paths import REPOSITORY
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sparkctl.operations.evaluation.suites import LoadedSuite
+    from sparkctl.operations.evaluation.suite_files import LoadedSuite
 
 HEAD = f'source: this test\nimage: {{base: "{LM_EVAL}"}}\n'
 
