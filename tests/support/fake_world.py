@@ -35,7 +35,7 @@ from tests.support.fakes import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sparkctl.operations.hosts.reached import Reach
+    from sparkctl.operations.hosts.connection import Reach
     from sparkctl.world.builder import Builder
     from sparkctl.world.ports import Products, Report
     from sparkctl.world.web import Streams

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.cli.session import Session
-    from sparkctl.operations.hosts.everywhere import HostAnswer
+    from sparkctl.operations.hosts.answers import HostAnswer
     from sparkctl.operations.memory.fits import Fits, RecipeFit
 
 _HEADERS: Final = ["recipe", "at most", "runs on", "fits on", "with a shorter context", "after stopping", "model on"]

@@ -15,7 +15,7 @@ from sparkctl.operations.hosts import held, same
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.operations.hosts.opened import HostWay
+    from sparkctl.operations.hosts.connections import HostWay
     from sparkctl.operations.memory.asked_set import AskedSet
     from sparkctl.recipes.service import Service
 

@@ -15,7 +15,7 @@ from sparkctl.world import labels
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.operations.hosts.opened import HostWay
+    from sparkctl.operations.hosts.connections import HostWay
     from sparkctl.operations.memory.asked_set import AskedSet
     from sparkctl.recipes.hosts.ranks import RankHost
     from sparkctl.recipes.reading import Loader

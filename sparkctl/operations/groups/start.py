@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.groups.hands import RankHands
-    from sparkctl.operations.hosts.opened import HostWay
+    from sparkctl.operations.hosts.connections import HostWay
     from sparkctl.operations.memory.asked_set import AskedSet
     from sparkctl.planning.box.declared import Restarts
     from sparkctl.planning.groups.members import SeenRank

@@ -16,7 +16,7 @@ from sparkctl.vllm.phases import Phase
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.operations.hosts.opened import HostWay
+    from sparkctl.operations.hosts.connections import HostWay
     from sparkctl.vllm.failures import Diagnosis
 
 _NONE: Final = len(Rank)

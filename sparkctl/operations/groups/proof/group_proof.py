@@ -17,7 +17,7 @@ from sparkctl.vllm.phases import Phase
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
-    from sparkctl.operations.hosts.opened import HostWay
+    from sparkctl.operations.hosts.connections import HostWay
     from sparkctl.operations.start.start import Begun, Require, Starter
     from sparkctl.recipes.service import Service
     from sparkctl.world.engine import LogTail

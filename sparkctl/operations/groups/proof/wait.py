@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.operations.groups.hands import RankHands
     from sparkctl.operations.groups.proof.group_proof import StartedRank
-    from sparkctl.operations.hosts.opened import HostWay
+    from sparkctl.operations.hosts.connections import HostWay
 
 
 def proved(world: World, ranks: Sequence[RankHands], started: Sequence[StartedRank], *, keep: bool) -> None:

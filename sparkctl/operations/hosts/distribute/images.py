@@ -17,7 +17,7 @@ from sparkctl.operations.stack.lock.behind import own_digests
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from sparkctl.operations.hosts.opened import HostWay
+    from sparkctl.operations.hosts.connections import HostWay
     from sparkctl.world.engine import Image, ImageCarrier
     from sparkctl.world.ports import Report
 

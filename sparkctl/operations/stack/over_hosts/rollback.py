@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.operations import deployed
 from sparkctl.operations.hosts import listed
-from sparkctl.operations.hosts.opened import opened, with_records_of
+from sparkctl.operations.hosts.connections import opened, with_records_of
 from sparkctl.operations.hosts.told import HostReport, said_of_host
 from sparkctl.operations.stack import compared, history
 from sparkctl.operations.stack import rollback as one_host

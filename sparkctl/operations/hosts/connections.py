@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from sparkctl.base.errors import EngineError, SparkctlError
 from sparkctl.base.lazy import LazyModule
-from sparkctl.operations.hosts.everywhere import AT_ONCE, HostAnswer, refuse_twice
-from sparkctl.operations.hosts.reached import ONE_S, world_of
+from sparkctl.operations.hosts.answers import AT_ONCE, HostAnswer, refuse_twice
+from sparkctl.operations.hosts.connection import ONE_S, world_of
 from sparkctl.operations.records import Records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.hosts.reached import ConnectedHost
+    from sparkctl.operations.hosts.connection import ConnectedHost
     from sparkctl.recipes.hosts.declared import DeclaredHost
     from sparkctl.world.host import MachineFacts
     from sparkctl.world.opening import remote

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 from sparkctl.base.errors import InputError, SparkctlError
 from sparkctl.base.lazy import LazyModule
-from sparkctl.operations.hosts.reached import ASKED_S, world_of
+from sparkctl.operations.hosts.connection import ASKED_S, world_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.hosts.reached import ConnectedHost
+    from sparkctl.operations.hosts.connection import ConnectedHost
     from sparkctl.recipes.hosts.declared import DeclaredHost
     from sparkctl.world.host import MachineFacts
     from sparkctl.world.opening import remote
