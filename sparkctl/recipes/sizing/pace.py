@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.memory.footprint import DRAFT
 from sparkctl.memory.model.drafters import Drafter, drafter_of
 from sparkctl.memory.pace.pace import Accepted, DraftReading, Pace
-from sparkctl.memory.pace.speed import ANSWER_TOKENS, PROMPT_TOKENS, speed
+from sparkctl.memory.pace.roofline_share import ANSWER_TOKENS, PROMPT_TOKENS, speed
 from sparkctl.memory.settings import WITHOUT_LAYERS, kv_dtype
 from sparkctl.vllm.kinds import ServerKind, kind_of
 
 if TYPE_CHECKING:
     from sparkctl.memory.footprint import Footprint
-    from sparkctl.memory.pace.speed import Speed
+    from sparkctl.memory.pace.roofline_share import Speed
     from sparkctl.recipes.sizing.smaller import Resizer
 
 SHORT: Final = PROMPT_TOKENS + ANSWER_TOKENS // 2

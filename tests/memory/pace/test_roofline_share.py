@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.memory.pace.speed import DENSE_LARGE, DENSE_SMALL, EXPERTS, bits_of_experts, reached
+from sparkctl.memory.pace.roofline_share import DENSE_LARGE, DENSE_SMALL, EXPERTS, bits_of_experts, reached
 from tests.support.fake_world import FakeSpark
 from tests.support.paths import FIXTURES
 
