@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sparkctl.base.errors import DoesNotFitError
 from sparkctl.memory.pool import HostProfile
 from sparkctl.operations import deployed
-from sparkctl.operations.history import referenced
+from sparkctl.operations.expectations import referenced
 from sparkctl.operations.memory import asked_set, machine
 from sparkctl.operations.memory.known import known_starts
 from sparkctl.operations.memory.obstacles import obstacles

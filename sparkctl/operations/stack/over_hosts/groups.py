@@ -14,7 +14,7 @@ from sparkctl.operations.groups.start import differing, start_group
 from sparkctl.operations.hosts.connections import HostWay
 from sparkctl.operations.hosts.told import HostReport
 from sparkctl.operations.memory.asked_set import AskedSet
-from sparkctl.operations.stack.locked import require
+from sparkctl.operations.stack.lock.stack_lock import require
 from sparkctl.operations.stack.over_hosts.look import world_of_part
 from sparkctl.operations.stack.over_hosts.placing import PlacedAction
 from sparkctl.operations.stack.resolved import declared

@@ -6,7 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from sparkctl.operations.stack.compared import ADDED, CHANGED, REMOVED, ServiceChange, changes, compared, host_changes
+from sparkctl.operations.stack.generation_changes import (
+    ADDED,
+    CHANGED,
+    REMOVED,
+    ServiceChange,
+    changes,
+    compared,
+    host_changes,
+)
 from sparkctl.planning.box.declared import DeclaredService, Restarts, StartMode
 from sparkctl.planning.box.generation import KeptGeneration, KeptMod, KeptService
 
