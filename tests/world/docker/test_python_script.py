@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sparkctl.world.docker import inside
+from sparkctl.world.docker import python_script
 
 PYC = py_compile.PycInvalidationMode
 
@@ -21,8 +21,8 @@ PYC = py_compile.PycInvalidationMode
 def ask(request: dict[str, object], *, packages: Path, **env: str) -> dict[str, Any]:
     """Ask a Python whose packages are in a folder."""
     environment = {"PATH": "/nowhere", "PYTHONPATH": str(packages), **env}
-    text = Path(inside.__file__).read_text()
-    command = [sys.executable, "-c", inside.STARTER, text, json.dumps(request)]
+    text = Path(python_script.__file__).read_text()
+    command = [sys.executable, "-c", python_script.STARTER, text, json.dumps(request)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=packages)
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from sparkctl.recipes.exchange.sources.inspected import ordered
-from sparkctl.world.docker.created import creation_of
+from sparkctl.world.docker.creation import creation_of
 from sparkctl.world.docker_run import grammar
 from tests.support.engine_fixtures import BASE
 from tests.world.docker.test_create import CASES
