@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, NotReadyError
 from sparkctl.operations import deployed
-from sparkctl.operations.guard.said import refuse_closed
+from sparkctl.operations.guard.live_state import refuse_closed
 from sparkctl.operations.memory.model_lacks import refuse_misread
 from sparkctl.operations.planner import planner, refuse_groups
 from sparkctl.operations.services.starts import Options, RefusedError, Starts, locked

@@ -19,7 +19,7 @@ from docker import APIClient
 from sparkctl.cli import INTERRUPTED, process, run
 from sparkctl.cli.output import Output
 from sparkctl.cli.session import Session
-from sparkctl.operations.agent import state
+from sparkctl.operations.agent import state_file
 from sparkctl.operations.agent.resident import Resident
 from sparkctl.operations.checks.run_code import CodeRunner
 from sparkctl.operations.context import World
@@ -225,7 +225,7 @@ def _agent(world: World) -> int:
     looks = [0]
 
     def is_up() -> bool:
-        found = state.read(world)
+        found = state_file.read(world)
         mine = found is not None and found.process == world.ports.locks.me
         runs = found is not None and mine and {one.phase for one in found.services} == {"running"}
         looks[0] = looks[0] + 1 if runs else 0

@@ -9,12 +9,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import EngineError, InputError
-from sparkctl.operations.agent import acting, state
+from sparkctl.operations.agent import acting, state_file
 from sparkctl.operations.agent.beside import BoxLook, NobodyBeside
 from sparkctl.operations.agent.guarded import GUARD, GuardLink
 from sparkctl.operations.agent.kept import AgentMemory, BoxEvent
 from sparkctl.operations.agent.observed import Observer
-from sparkctl.operations.agent.state import SCHEMA, WELL, AgentState, ServiceState
+from sparkctl.operations.agent.state_file import SCHEMA, WELL, AgentState, ServiceState
 from sparkctl.operations.stack import standing
 from sparkctl.operations.stack.generations import GENERATION, GENERATION_END, Generations
 from sparkctl.operations.stack.one_at_a_time import under_way
@@ -290,7 +290,7 @@ class Agent:
             services=tuple(ServiceState(one.name, str(one.phase), one.words) for one in self.words) if seen else (),
         )
         try:
-            state.write(world, now)
+            state_file.write(world, now)
         except InputError as error:
             self._problem("state", f"the agent's state cannot be written: {error.message}")
         else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import format_gib
 from sparkctl.operations.agent.kept import BoxEvent
-from sparkctl.operations.guard import said as guards
+from sparkctl.operations.guard import live_state as guards
 from sparkctl.operations.guard import status
 from sparkctl.operations.guard.alone.lines import ACT_BYTES, FLOOR_BYTES, RESERVE_BYTES, Lines
 from sparkctl.operations.guard.alone.places import Places

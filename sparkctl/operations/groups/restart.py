@@ -13,7 +13,7 @@ from sparkctl.operations.groups import kept, seen
 from sparkctl.operations.groups.hands import all_locked, hands_of
 from sparkctl.operations.groups.proof.group_proof import StartedRank
 from sparkctl.operations.groups.proof.wait import proved
-from sparkctl.operations.guard.said import refuse_closed
+from sparkctl.operations.guard.live_state import refuse_closed
 from sparkctl.operations.hosts.told import said_of_host
 from sparkctl.recipes.service import reached_at
 

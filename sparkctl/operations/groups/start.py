@@ -21,7 +21,7 @@ from sparkctl.operations.groups.kept import KeptGroup
 from sparkctl.operations.groups.proof.group_proof import StartedRank
 from sparkctl.operations.groups.proof.wait import ended, proved
 from sparkctl.operations.groups.ranks import as_ranks, named, port_of, services_of
-from sparkctl.operations.guard.said import refuse_closed
+from sparkctl.operations.guard.live_state import refuse_closed
 from sparkctl.operations.hosts.told import said_of_host
 from sparkctl.operations.memory.model_lacks import refuse_misread
 from sparkctl.operations.memory.obstacles import refuse_taken

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import DoesNotFitError, InputError
 from sparkctl.base.units import format_bytes, format_gib
-from sparkctl.operations.guard.said import refuse_closed
+from sparkctl.operations.guard.live_state import refuse_closed
 from sparkctl.operations.jobs.memory.need import need as need_of
 from sparkctl.operations.memory.asked_set import stopping
 from sparkctl.operations.planner import planner

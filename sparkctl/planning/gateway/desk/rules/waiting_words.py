@@ -14,7 +14,7 @@ from sparkctl.planning.gateway.desk.effects import TellWaiter
 from sparkctl.planning.gateway.desk.request import RequestPlace
 from sparkctl.planning.gateway.desk.rules import before
 from sparkctl.planning.gateway.desk.rules.holders import holders
-from sparkctl.planning.gateway.desk.rules.queueing import stuck
+from sparkctl.planning.gateway.desk.rules.queue import stuck
 from sparkctl.planning.gateway.desk.service import DeskState
 from sparkctl.planning.gateway.desk.state import Desk, DeskWork
 

@@ -12,7 +12,7 @@ import pytest
 from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, WaitInterruptedError
 from sparkctl.base.units import GIB
 from sparkctl.cli.output import Output
-from sparkctl.operations.jobs.proved import proved, refuse_unprovable
+from sparkctl.operations.jobs.product_trial import proved, refuse_unprovable
 from sparkctl.recipes.service import Source
 from sparkctl.world.web import Reply
 from tests.support.dying import KilledError, Life, mortal

@@ -10,7 +10,7 @@ import pytest
 
 from sparkctl.base.errors import InputError
 from sparkctl.cli.output import Output
-from sparkctl.operations.jobs.checked import checked
+from sparkctl.operations.jobs.product_headers import checked
 from sparkctl.recipes.job.job import BY_HEADERS
 from sparkctl.recipes.service import Source
 from tests.support.fake_hub import safetensors
