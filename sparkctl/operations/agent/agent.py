@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import EngineError, InputError
-from sparkctl.operations.agent import acting, state_file
+from sparkctl.operations.agent import actions, state_file
 from sparkctl.operations.agent.beside import BoxLook, NobodyBeside
 from sparkctl.operations.agent.guarded import GUARD, GuardLink
 from sparkctl.operations.agent.kept import AgentMemory, BoxEvent
@@ -191,13 +191,13 @@ class Agent:
         action = action._replace(number=underway.number)
         self._event(action.service, str(action.kind), f"{_DOING[action.kind]}: {action.why}")
         self._action = action
-        self._work.begin(partial(acting.done, self.world, kept, action, generation.reserve_bytes))
+        self._work.begin(partial(actions.done, self.world, kept, action, generation.reserve_bytes))
 
     def _do_chores(self, generation: KeptGeneration, now: float) -> None:
         """Do what is no action on a service, one at a time: what kills left is put right, mods are looked at."""
         if self._observer.set_aside and now >= self._put_right_at:
             self._put_right_at = now + AGAIN_S
-            self._work.begin(partial(acting.put_right, self.world))
+            self._work.begin(partial(actions.put_right, self.world))
             return
         due = self._observer.due_for_mods(generation)
         if due is not None:

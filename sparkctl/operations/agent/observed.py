@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import EngineError, InputError, ModError
-from sparkctl.operations.agent.acting import first_line
+from sparkctl.operations.agent.actions import first_line
 from sparkctl.operations.agent.lifetime import Lifetime
 from sparkctl.operations.agent.state_file import boot_of
 from sparkctl.operations.deployed import Looked, service_name

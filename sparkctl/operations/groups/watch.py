@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import DoesNotFitError, EngineError, NotReadyError, SparkctlError
-from sparkctl.operations.agent.acting import cause_of
+from sparkctl.operations.agent.actions import cause_of
 from sparkctl.operations.agent.work import ThreadWork
 from sparkctl.operations.groups import kept, seen
 from sparkctl.operations.groups.hosts import declared_of

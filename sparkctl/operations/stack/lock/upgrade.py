@@ -10,7 +10,7 @@ from packaging.version import Version
 
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.validation import nearest
-from sparkctl.operations.explained.side import side
+from sparkctl.operations.explained.release_side import side
 from sparkctl.operations.stack.lock import stack_lock as locking
 from sparkctl.operations.stack.lock.behind import Offers, locked_files, own_digests, repository
 from sparkctl.recipes.explained import release
