@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.planner import Planner
     from sparkctl.operations.services.together import Proof
     from sparkctl.operations.start.start import Require
-    from sparkctl.recipes.host.operator import Operator
+    from sparkctl.recipes.host_side.operator import Operator
     from sparkctl.recipes.service import Service
     from sparkctl.world.engine import Container
     from sparkctl.world.ports import Ports, Report

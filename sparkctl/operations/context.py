@@ -23,7 +23,7 @@ from sparkctl.operations.gateway.keys import servers
 from sparkctl.operations.guard import host_places
 from sparkctl.operations.hosts import ssh
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
-from sparkctl.recipes.host.operator import Operator, hub_cache
+from sparkctl.recipes.host_side.operator import Operator, hub_cache
 from sparkctl.world import opening
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from sparkctl.cli.output import Output
 from sparkctl.cli.session import Session
 from sparkctl.operations.context import World
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
-from sparkctl.recipes.host.operator import Operator
+from sparkctl.recipes.host_side.operator import Operator
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.products.folders import DiskProducts
 from sparkctl.world.opening import Doors

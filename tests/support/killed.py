@@ -24,7 +24,7 @@ from sparkctl.operations.agent.resident import Resident
 from sparkctl.operations.checks.run_code import CodeRunner
 from sparkctl.operations.context import World
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
-from sparkctl.recipes.host.operator import Operator
+from sparkctl.recipes.host_side.operator import Operator
 from sparkctl.world.builder import BuildOrder
 from sparkctl.world.docker.engine import DockerEngine
 from sparkctl.world.docker.errors import Endpoint

@@ -11,7 +11,7 @@ from sparkctl.operations.context import World
 from sparkctl.operations.guard.alone import places
 from sparkctl.operations.hosts import listed
 from sparkctl.operations.memory import machine
-from sparkctl.recipes.host.operator import Operator, hub_cache
+from sparkctl.recipes.host_side.operator import Operator, hub_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable

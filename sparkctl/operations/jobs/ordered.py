@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.operations.context import World
-    from sparkctl.recipes.host.operator import Operator
+    from sparkctl.recipes.host_side.operator import Operator
     from sparkctl.recipes.job.command import RunOrder
     from sparkctl.recipes.job.loaded import LoadedJob
     from sparkctl.recipes.job.script import ScriptFile, ScriptLibrary

@@ -14,7 +14,7 @@ from sparkctl.base.shown import HIDDEN
 from sparkctl.base.units import format_gib
 from sparkctl.operations import differences, secrets
 from sparkctl.operations.stack import variables
-from sparkctl.recipes.host import caches
+from sparkctl.recipes.host_side import caches
 from sparkctl.world import settings
 from sparkctl.world.docker_run import grammar
 from sparkctl.world.labels import PREFIX

@@ -19,7 +19,7 @@ from sparkctl.operations.services import image_pull
 from sparkctl.operations.stack.resolved import revision
 from sparkctl.operations.stack.variables import with_values
 from sparkctl.recipes.catalog import HUB, CatalogEntry, checked
-from sparkctl.recipes.host import caches
+from sparkctl.recipes.host_side import caches
 from sparkctl.recipes.minimal import completed
 from sparkctl.recipes.service import Command
 from sparkctl.recipes.stack_parts.member import Member

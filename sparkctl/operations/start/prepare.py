@@ -10,7 +10,7 @@ from sparkctl.mods.images import Images
 from sparkctl.operations import deployed
 from sparkctl.operations.memory.obstacles import refuse_taken
 from sparkctl.operations.services import image_pull
-from sparkctl.recipes.host import caches
+from sparkctl.recipes.host_side import caches
 from sparkctl.vllm import image_version
 
 if TYPE_CHECKING:

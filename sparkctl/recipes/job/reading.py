@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sparkctl.base.document import Document
     from sparkctl.recipes.catalog import Catalog, CatalogEntry
-    from sparkctl.recipes.host.operator import Operator
+    from sparkctl.recipes.host_side.operator import Operator
     from sparkctl.recipes.job.script_files import ReadScript
     from sparkctl.recipes.service import Source
     from sparkctl.world.host import Models

@@ -13,7 +13,7 @@ from sparkctl.operations.guard.alone.lines import GIB
 from sparkctl.operations.guard.alone.places import Places
 from sparkctl.operations.guard.alone.state import GuardState, StateFile
 from sparkctl.operations.guard.live_state import living
-from sparkctl.recipes.host.operator import Operator
+from sparkctl.recipes.host_side.operator import Operator
 from tests.support.fake_world import HOME, STATE, FakeSpark
 from tests.support.fakes import FakeClock, FakeFiles
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparkctl.base.errors import Problem, ProblemsError
-from sparkctl.recipes.host import caches
-from sparkctl.recipes.host.files import Finder
-from sparkctl.recipes.host.mounts import HostMount, with_links
+from sparkctl.recipes.host_side import caches
+from sparkctl.recipes.host_side.files import Finder
+from sparkctl.recipes.host_side.mounts import HostMount, with_links
 from sparkctl.recipes.service import CERTIFICATE, KEY, draft_argument, model_argument
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sparkctl.base.document import KeyPath
     from sparkctl.recipes.catalog import LoadedRecipe
-    from sparkctl.recipes.host.operator import Operator
+    from sparkctl.recipes.host_side.operator import Operator
     from sparkctl.recipes.recipe import Recipe
     from sparkctl.recipes.service import Source
     from sparkctl.world.host import Models

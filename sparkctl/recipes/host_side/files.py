@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sparkctl.base.bounded import UnreadableError, read_json
 from sparkctl.base.errors import InputError, Problem
-from sparkctl.recipes.host.mounts import OF_THE_IMAGE, is_below, with_links
+from sparkctl.recipes.host_side.mounts import OF_THE_IMAGE, is_below, with_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sparkctl.base.document import KeyPath
-    from sparkctl.recipes.host.mounts import HostMount
-    from sparkctl.recipes.host.operator import Operator
+    from sparkctl.recipes.host_side.mounts import HostMount
+    from sparkctl.recipes.host_side.operator import Operator
     from sparkctl.world.host import Models
 
 OF_HOSTS: Final = ("/home", "/mnt", "/media", "/data", "/srv", "/Users")

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
 from sparkctl.base.real_path import real
-from sparkctl.recipes.host.mounts import HostMount, with_links
+from sparkctl.recipes.host_side.mounts import HostMount, with_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sparkctl.recipes.host.operator import Operator
+    from sparkctl.recipes.host_side.operator import Operator
     from sparkctl.recipes.recipe import Recipe
     from sparkctl.world.host import Models
     from sparkctl.world.labels import LaidOver
