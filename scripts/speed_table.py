@@ -19,13 +19,13 @@ from sparkctl.memory import cards
 from sparkctl.memory.changes import defaults
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.footprint import Once
-from sparkctl.memory.pace import pace, speed
+from sparkctl.memory.pace import pace, roofline_share
 from sparkctl.memory.pool import HostProfile
 from sparkctl.memory.weights.checkpoint import facts_of_folder
 from sparkctl.recipes.catalog import Catalog, Root
 from sparkctl.recipes.sizing.estimate import estimate
+from sparkctl.recipes.sizing.pace import SHORT, pace_of
 from sparkctl.recipes.sizing.smaller import Resizer
-from sparkctl.recipes.sizing.writing import SHORT, pace_of
 from sparkctl.vllm import flags
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -71,23 +71,23 @@ def facts_of(case: dict[str, Any]) -> ModelFacts:
     return facts.model_copy(update={"config": config, "loaded": [], "checkpoints": []})
 
 
-def read(case: dict[str, Any], tokens: int) -> tuple[float, speed.ReachedShare]:
+def read(case: dict[str, Any], tokens: int) -> tuple[float, roofline_share.ReachedShare]:
     """Return the bytes that a case's model reads for a token behind so many, and the share that is expected of it."""
     if "parameters" in case:
         size = case["parameters"] * case["bits"] / 8
-        return size, speed.reached(size, None)
+        return size, roofline_share.reached(size, None)
     found = plain(case, tokens)
     return found.bytes_per_token, found.reached
 
 
-def plain(case: dict[str, Any], tokens: int) -> speed.Speed:
+def plain(case: dict[str, Any], tokens: int) -> roofline_share.Speed:
     """Return the speed that is expected of a case's model behind so many tokens."""
     facts = facts_of(case)
     once, given = Once(facts), defaults(flags.known(_VLLM).memory, _CONTEXT, facts)
     load = given.load._replace(quantization=case.get("quantize"))
     given = given._replace(repo=case.get("repo"), load=load)
     bandwidth = cards.GB10.bytes_per_second or 0
-    found = speed.speed(once.weights(given), once, case.get("cache", "auto"), tokens, float(bandwidth))
+    found = roofline_share.speed(once.weights(given), once, case.get("cache", "auto"), tokens, float(bandwidth))
     if found is None:
         raise SystemExit(f"{case['name']}: nothing is known of what it reads")
     return found

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from sparkctl.operations.stack.apply import AppliedStack
     from sparkctl.operations.stack.diff import StackDiff
     from sparkctl.operations.stack.history import PastApply
+    from sparkctl.operations.stack.lock.stack_lock import WrittenLock
     from sparkctl.operations.stack.lock.upgrade import Upgraded
-    from sparkctl.operations.stack.locked import WrittenLock
     from sparkctl.operations.stack.over_hosts.apply import AppliedHosts
     from sparkctl.operations.stack.over_hosts.diff import HostsDiff
     from sparkctl.operations.stack.over_hosts.placing import PlacedStack
@@ -138,7 +138,7 @@ _PLACES: Final = {
     "Upgraded": "operations.stack.lock.upgrade",
     "UpgradedService": "operations.explained.upgrade",
     "Way": "planning.ways",
-    "WrittenLock": "operations.stack.locked",
+    "WrittenLock": "operations.stack.lock.stack_lock",
     "connect": "operations.spark",
 }
 """Where each public name lives."""

@@ -23,11 +23,11 @@ from sparkctl.world.engine import ENGINE_NAMES
 if TYPE_CHECKING:
     from sparkctl.base import shown
     from sparkctl.base.shown import Boundary
-    from sparkctl.cli import words
+    from sparkctl.cli import suggestions
     from sparkctl.cli.session import Session
 else:
     shown = LazyModule("sparkctl.base.shown")
-    words = LazyModule("sparkctl.cli.words")
+    suggestions = LazyModule("sparkctl.cli.suggestions")
 
 COMMANDS: Final = {
     "up": ("services", "Start services, together where there is room, and prove each healthy."),
@@ -129,7 +129,7 @@ class LazyGroup(click.Group):
         word = args[0]
         if word in COMMANDS or word.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
-        raise click.UsageError(f"no command {word!r}; {words.hint(word, COMMANDS)}", ctx)
+        raise click.UsageError(f"no command {word!r}; {suggestions.hint(word, COMMANDS)}", ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the table without importing a command."""

@@ -11,10 +11,10 @@ from sparkctl.operations.context import World, real_world
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sparkctl.operations.hosts import listed, reached
+    from sparkctl.operations.hosts import connection, listed
 else:
     listed = LazyModule("sparkctl.operations.hosts.listed")
-    reached = LazyModule("sparkctl.operations.hosts.reached")
+    connection = LazyModule("sparkctl.operations.hosts.connection")
 
 
 class Session(NamedTuple):
@@ -55,6 +55,6 @@ def on_host(session: Session, name: str) -> Session:
         InputError: there is no such host, or the engine is the simulated one.
         EngineError: it is not reached.
     """
-    world = reached.world_there(session.world, name, tell=session.out.detail)
+    world = connection.world_there(session.world, name, tell=session.out.detail)
     session.out.simulated = world.simulated
     return Session(world, session.out)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparkctl.cli import words
+from sparkctl.cli import suggestions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +52,7 @@ class LazySubcommands(click.Group):
         """Find the subcommand that the first word names; of one that is none, say which was probably meant."""
         if args[0] in self._table or args[0].startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
-        hint = words.hint_within(self._called, args[0], self._table, self._others)
+        hint = suggestions.hint_within(self._called, args[0], self._table, self._others)
         raise click.UsageError(f"no {self._called} command {args[0]!r}; {hint}", ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

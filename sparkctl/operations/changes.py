@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, NotReadyError
 from sparkctl.operations import deployed
-from sparkctl.operations.guard.said import refuse_closed
-from sparkctl.operations.memory.lacking import refuse_misread
+from sparkctl.operations.guard.live_state import refuse_closed
+from sparkctl.operations.memory.model_lacks import refuse_misread
 from sparkctl.operations.planner import planner, refuse_groups
 from sparkctl.operations.services.starts import Options, RefusedError, Starts, locked
 from sparkctl.operations.services.together import Together
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.planner import Planner
     from sparkctl.operations.services.together import Proof
     from sparkctl.operations.start.start import Require
-    from sparkctl.recipes.host.operator import Operator
+    from sparkctl.recipes.host_side.operator import Operator
     from sparkctl.recipes.service import Service
     from sparkctl.world.engine import Container
     from sparkctl.world.ports import Ports, Report

@@ -21,9 +21,9 @@ from sparkctl.memory.pool import HostProfile
 from sparkctl.operations import secrets
 from sparkctl.operations.gateway.keys import servers
 from sparkctl.operations.guard import host_places
-from sparkctl.operations.hosts import ways
+from sparkctl.operations.hosts import ssh
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
-from sparkctl.recipes.host.operator import Operator, hub_cache
+from sparkctl.recipes.host_side.operator import Operator, hub_cache
 from sparkctl.world import opening
 from sparkctl.world.engine import ENGINE_NAMES
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sparkctl.operations import deployed, records
     from sparkctl.operations.deployed import Deployed
     from sparkctl.operations.exchange import adopted
-    from sparkctl.operations.hosts.reached import Reach
+    from sparkctl.operations.hosts.connection import Reach
     from sparkctl.operations.memory import hub_models, machine
     from sparkctl.operations.records import Records
     from sparkctl.recipes import reading
@@ -86,8 +86,8 @@ class World:
         self.environ = environ
         self.report = report
         self.simulated = simulated
-        self.reach: Reach = ways.by_ssh
-        self.kept_of: Callable[[Path], Store] = ways.kept_of
+        self.reach: Reach = ssh.by_ssh
+        self.kept_of: Callable[[Path], Store] = ssh.kept_of
         self.on = ""
         self._doors = doors
         self._profile = profile

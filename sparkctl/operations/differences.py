@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.operations import secrets
-from sparkctl.recipes.host import caches
+from sparkctl.recipes.host_side import caches
 from sparkctl.world import labels, settings
 from sparkctl.world.labels import LABEL_ADOPTED, PREFIX
 

@@ -10,8 +10,8 @@ from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB, format_gib
 from sparkctl.memory import cards
 from sparkctl.memory.cards import GB10
-from sparkctl.operations.agent.state import AGENT
-from sparkctl.operations.guard import said as guards
+from sparkctl.operations.agent.state_file import AGENT
+from sparkctl.operations.guard import live_state as guards
 from sparkctl.operations.jobs.memory.running import running_jobs
 from sparkctl.operations.memory import machine
 from sparkctl.operations.stack.generations import Generations

@@ -10,7 +10,7 @@ from sparkctl.base.lazy import LazyModule
 from sparkctl.base.units import format_gib
 from sparkctl.memory.items import PlacePart
 from sparkctl.operations import deployed, differences
-from sparkctl.operations.history import History
+from sparkctl.operations.expectations import History
 from sparkctl.operations.jobs.memory import running as jobs
 from sparkctl.operations.memory import machine
 from sparkctl.operations.status.leftovers import ASIDE, findings, must_start

@@ -13,7 +13,7 @@ from sparkctl.operations.api.hosts import HostMethods
 from sparkctl.operations.api.recipes import RecipeMethods
 from sparkctl.operations.api.stacks import StackMethods
 from sparkctl.operations.context import real_world
-from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.memory.asked_set import AskedSet
 from sparkctl.world.opening.log_report import LogReport
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sparkctl.base.errors import InputError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.mods.checksum import UNPINNED
-from sparkctl.recipes.host import caches
+from sparkctl.recipes.host_side import caches
 from sparkctl.recipes.service import CERTIFICATE, KEY, Command, draft_argument, model_argument, url_of
 from sparkctl.recipes.sizing.memory_settings import batched_tokens
 from sparkctl.recipes.template import expand
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.mods import placed
-    from sparkctl.recipes.host.side import HostSide
+    from sparkctl.recipes.host_side.side import HostSide
     from sparkctl.recipes.recipe import FlagValue, Recipe, Scalar
     from sparkctl.recipes.service import Inputs, Service
     from sparkctl.world.spec import ContainerSpec

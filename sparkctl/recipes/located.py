@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl.base import named_file
 from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.recipes import layers
-from sparkctl.recipes.host import version
+from sparkctl.recipes.host_side import version
 from sparkctl.recipes.minimal.completed import with_default
 from sparkctl.recipes.service import Source
 from sparkctl.recipes.stack_parts.member import Member, refuse_unservable, restarted_by_docker
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sparkctl.mods.images import Images
     from sparkctl.recipes.catalog import Catalog, LoadedRecipe
-    from sparkctl.recipes.host.operator import Operator
+    from sparkctl.recipes.host_side.operator import Operator
     from sparkctl.recipes.hosts.ranks import RankPlace
     from sparkctl.recipes.recipe import Recipe
     from sparkctl.world.host import Models

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sparkctl.mods.manifest import ModFile
     from sparkctl.mods.placed import MountedMod
     from sparkctl.recipes.catalog import Catalog, LoadedRecipe
-    from sparkctl.recipes.host.operator import Operator
+    from sparkctl.recipes.host_side.operator import Operator
     from sparkctl.recipes.recipe import Recipe
     from sparkctl.recipes.service import Source
     from sparkctl.world.engine import Package

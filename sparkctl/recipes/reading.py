@@ -14,7 +14,7 @@ from sparkctl.memory.weights import checkpoint
 from sparkctl.planning.admission import Variant, Wanted
 from sparkctl.recipes.catalog import SHIPPED
 from sparkctl.recipes.certain import is_certain
-from sparkctl.recipes.host import side, version
+from sparkctl.recipes.host_side import side, version
 from sparkctl.recipes.hosts.ranks import of_rank
 from sparkctl.recipes.job.maker import maker_of
 from sparkctl.recipes.located import Located, Locator
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from sparkctl.recipes import command, mods, template
     from sparkctl.recipes import stack as stacks
     from sparkctl.recipes.catalog import Catalog
-    from sparkctl.recipes.host.operator import Operator
-    from sparkctl.recipes.host.side import HostSide
+    from sparkctl.recipes.host_side.operator import Operator
+    from sparkctl.recipes.host_side.side import HostSide
     from sparkctl.recipes.mods import Mounter
     from sparkctl.recipes.recipe import Recipe, Serve
     from sparkctl.recipes.service import Command, Source

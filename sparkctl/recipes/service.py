@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl.memory.items import Where
-from sparkctl.recipes.host import caches
+from sparkctl.recipes.host_side import caches
 from sparkctl.vllm.kinds import kind_of
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from sparkctl.memory.footprint import Footprint, Sizing
     from sparkctl.mods.placed import MountedMod
     from sparkctl.planning.admission import Wanted
-    from sparkctl.recipes.host.operator import Operator
-    from sparkctl.recipes.host.side import HostSide
+    from sparkctl.recipes.host_side.operator import Operator
+    from sparkctl.recipes.host_side.side import HostSide
     from sparkctl.recipes.hosts.ranks import RankPlace
     from sparkctl.recipes.recipe import Recipe
     from sparkctl.recipes.sizing.smaller import Resizer

@@ -16,7 +16,7 @@ from sparkctl.cli.files.schema import command as schema
 from sparkctl.cli.output import Output
 from sparkctl.memory.pool import HostProfile
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
-from sparkctl.recipes.host.operator import Operator
+from sparkctl.recipes.host_side.operator import Operator
 from sparkctl.recipes.reading import Loader
 from tests.support.fakes import FakeModels
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from sparkctl.memory.job.peak import JobInputSize, peak, rule_for
-from sparkctl.recipes.job.scripts import declaration
+from sparkctl.recipes.job.script_files import declaration
 from tests.jobs.scripts import FOLDER
 
 MIB = 2**20

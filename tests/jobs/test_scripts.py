@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from jsonschema.validators import Draft202012Validator
 
 from sparkctl.memory.product import names_it
-from sparkctl.recipes.job.scripts import declaration
+from sparkctl.recipes.job.script_files import declaration
 from tests.jobs.scripts import FOLDER, NAMES, loaded
 from tests.support.fake_hub import safetensors
 

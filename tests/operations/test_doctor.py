@@ -9,7 +9,7 @@ import pytest
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
 from sparkctl.memory.pool import GpuPool, Pool
-from sparkctl.operations.agent.state import AGENT
+from sparkctl.operations.agent.state_file import AGENT
 from sparkctl.operations.doctor import Reported, Status, examine
 from sparkctl.world.engine import EngineInfo
 from sparkctl.world.host import Gpu, GpuProcess, MemoryReading

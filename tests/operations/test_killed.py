@@ -14,7 +14,7 @@ import pytest
 
 from sparkctl.world.sim.engine import SimEngine
 from tests.support.command_line import free_port
-from tests.support.killed import Machine
+from tests.support.killed import KillableMachine
 from tests.support.killing import (
     EACH_KILL,
     OF_STACKS,
@@ -44,7 +44,7 @@ RECIPE = "extends: e4b-nvfp4\ndescription: of this test\nserve: {{name: m, port:
 
 def makes(folder: Path, made: list[Subject]) -> Callable[[str], Subject]:
     def subject(name: str) -> Subject:
-        machine = Machine(folder / name, folder / name / "folder", folder / name / "sim", None, "gb10")
+        machine = KillableMachine(folder / name, folder / name / "folder", folder / name / "sim", None, "gb10")
         recipes = machine.folder / "recipes"
         recipes.mkdir(parents=True)
         for recipe in ("one", "two"):

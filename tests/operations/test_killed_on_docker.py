@@ -17,7 +17,7 @@ import pytest
 from tests.support.command_line import free_port
 from tests.support.docker_spark import HOST, RECIPE
 from tests.support.engine_fixtures import FIRST, NEW, STANDIN
-from tests.support.killed import Machine
+from tests.support.killed import KillableMachine
 from tests.support.killing import (
     ANOTHER,
     BAKE,
@@ -58,7 +58,7 @@ def make(
 
     def subject(name: str) -> Subject:
         home = tmp_path / name
-        machine = Machine(home, home / "folder", home, docker_host, "test")
+        machine = KillableMachine(home, home / "folder", home, docker_host, "test")
         prefix = f"k{time.monotonic_ns() % 10**10}"
         names = {"A": f"{prefix}-a", "B": f"{prefix}-b", "FOLDER": str(home / "community" / "more"), "IMAGE": STANDIN}
         files = {"recipes/hosts/test.yaml": HOST, "mods/fix/fix.py": SOURCE, "mods/fix/mod.yaml": MOD}

@@ -23,7 +23,7 @@ from tests.support.workers import CLIENTS, HOSTS, JOBS, ORDER, SECRETS, VLLM, ra
         ("tests/operations/groups/test_groups_on_hosts.py::test_h", HOSTS),
         ("tests/operations/hosts/test_on_hosts.py::test_o", HOSTS),
         ("tests/operations/jobs/test_image_on_docker.py::test_i[first]", ORDER[2]),
-        ("tests/operations/jobs/test_proved_on_vllm.py::test_p", VLLM),
+        ("tests/operations/jobs/test_product_trial_on_vllm.py::test_p", VLLM),
         ("tests/cli/test_secrets_everywhere.py::test_s", "tests/cli/test_secrets_everywhere.py"),
         ("tests/cli/test_size.py::test_e[first]", "tests/cli/test_size.py"),
         ("tests/world/door/test_official_clients.py::test_g", CLIENTS),

@@ -13,7 +13,7 @@ from sparkctl.base.errors import InputError
 from sparkctl.base.units import GIB
 from sparkctl.memory.pool import HostProfile
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
-from sparkctl.recipes.host.operator import Operator
+from sparkctl.recipes.host_side.operator import Operator
 from sparkctl.recipes.reading import Loader
 from sparkctl.recipes.sizing.memory_key import unseen
 from tests.support.fake_world import FakeSpark

@@ -17,7 +17,7 @@ from sparkctl.planning.admission import Change
 from sparkctl.planning.plan import Wanted, make_plan
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.command import flag_words, fraction_text
-from sparkctl.recipes.host.operator import Operator
+from sparkctl.recipes.host_side.operator import Operator
 from sparkctl.recipes.reading import Loader
 from sparkctl.recipes.sizing.estimate import estimate
 from sparkctl.vllm.command.spelling import spelled

@@ -20,7 +20,7 @@ from sparkctl.cli.session import Session
 from sparkctl.operations import differences
 from sparkctl.operations.context import World
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
-from sparkctl.recipes.host.operator import Operator
+from sparkctl.recipes.host_side.operator import Operator
 from sparkctl.world.docker_run import grammar
 from sparkctl.world.opening import Doors
 from tests.support.command_line import Done

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sparkctl.planning.agent.seen import ActionOutcome
+    from sparkctl.planning.agent.observation import ActionOutcome
 
 E4B = "e4b-nvfp4"
 FP8 = "26b-a4b-fp8"

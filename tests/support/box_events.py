@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.units import GIB
-from sparkctl.planning.agent.seen import Standing, StandingKind
+from sparkctl.planning.agent.observation import Standing, StandingKind
 from sparkctl.planning.box.declared import StartMode
 from tests.support.box_model import BOX, Death, Fault, Lump
 

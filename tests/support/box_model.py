@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl.base.units import GIB
 from sparkctl.memory.pool import Pool
 from sparkctl.planning.admission import Wanted
-from sparkctl.planning.agent.seen import BoxSeen, Incarnation, SeenService, SeenState, Standing
+from sparkctl.planning.agent.observation import BoxSeen, Incarnation, SeenService, SeenState, Standing
 from sparkctl.planning.box.declared import DeclaredService, Restarts, StartMode
 from sparkctl.planning.plan import make_plan
 from sparkctl.planning.running import Running

@@ -7,13 +7,13 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.units import GIB
-from sparkctl.planning.agent.seen import ActionKind, ServicePhase, StandingKind
+from sparkctl.planning.agent.observation import ActionKind, ServicePhase, StandingKind
 from sparkctl.planning.box.declared import DeclaredService, StartMode
 from tests.support.box_model import BOX, RESTARTS
 
 if TYPE_CHECKING:
     from sparkctl.planning.agent.decision import Decision
-    from sparkctl.planning.agent.seen import BoxAction, Incarnation, ServiceWords
+    from sparkctl.planning.agent.observation import BoxAction, Incarnation, ServiceWords
     from tests.support.box_model import BoxModel, Server
 
 HOUR_S: Final = 3600.0

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pydantic import TypeAdapter
 
 from sparkctl.planning.agent.decision import Decision, decide
-from sparkctl.planning.agent.past import AgentPast
-from sparkctl.planning.agent.seen import (
+from sparkctl.planning.agent.observation import (
     LONG,
     ActionKind,
     ActionOutcome,
@@ -27,6 +26,7 @@ from sparkctl.planning.agent.seen import (
     Standing,
     StandingKind,
 )
+from sparkctl.planning.agent.past import AgentPast
 from sparkctl.planning.box.declared import StartMode
 from tests.support.box_events import EVENTS
 from tests.support.box_model import BOX, READY_TIMEOUT_S, SIZES, BoxModel

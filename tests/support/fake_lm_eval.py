@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparkctl.operations.evaluation.order import KEY
-from sparkctl.recipes.host.operator import Operator
+from sparkctl.recipes.host_side.operator import Operator
 from tests.support.fake_builder import FakeBuilder
 from tests.support.fake_engine import FakeEngine
 from tests.support.fake_world import HOME, IMAGE, FakeSpark

@@ -12,7 +12,7 @@ from sparkctl.cli.output import Output
 from sparkctl.cli.session import Session
 from sparkctl.operations.context import World
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
-from sparkctl.recipes.host.operator import Operator
+from sparkctl.recipes.host_side.operator import Operator
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.products.folders import DiskProducts
 from sparkctl.world.opening import Doors
@@ -35,7 +35,7 @@ from tests.support.fakes import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sparkctl.operations.hosts.reached import Reach
+    from sparkctl.operations.hosts.connection import Reach
     from sparkctl.world.builder import Builder
     from sparkctl.world.ports import Products, Report
     from sparkctl.world.web import Streams

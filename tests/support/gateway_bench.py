@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.operations.gateway.requests.told import RequestDone
-    from sparkctl.operations.hosts.reached import Reach
+    from sparkctl.operations.hosts.connection import Reach
     from sparkctl.planning.gateway.desk.service import DeskState
     from tests.support.fake_door import FakeRequest
 

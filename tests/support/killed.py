@@ -19,12 +19,12 @@ from docker import APIClient
 from sparkctl.cli import INTERRUPTED, process, run
 from sparkctl.cli.output import Output
 from sparkctl.cli.session import Session
-from sparkctl.operations.agent import state
+from sparkctl.operations.agent import state_file
 from sparkctl.operations.agent.resident import Resident
 from sparkctl.operations.checks.run_code import CodeRunner
 from sparkctl.operations.context import World
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
-from sparkctl.recipes.host.operator import Operator
+from sparkctl.recipes.host_side.operator import Operator
 from sparkctl.world.builder import BuildOrder
 from sparkctl.world.docker.engine import DockerEngine
 from sparkctl.world.docker.errors import Endpoint
@@ -113,7 +113,7 @@ class HurriedClock(SystemClock):
 
 
 @dataclass(frozen=True)
-class Machine:
+class KillableMachine:
     """An operator's machine: a home, a folder of recipes, and an engine: at ``docker``, else simulated in ``sim``."""
 
     home: Path
@@ -134,7 +134,7 @@ class Machine:
         }
 
     @classmethod
-    def of(cls, variables: Mapping[str, str]) -> Machine:
+    def of(cls, variables: Mapping[str, str]) -> KillableMachine:
         home, folder, sim = (Path(variables[f"KILLED_{name}"]) for name in ("HOME", "FOLDER", "SIM"))
         docker = variables["KILLED_DOCKER"] or None
         return cls(home, folder, sim, docker, variables["KILLED_PROFILE"], calls=bool(variables["KILLED_CALLS"]))
@@ -225,7 +225,7 @@ def _agent(world: World) -> int:
     looks = [0]
 
     def is_up() -> bool:
-        found = state.read(world)
+        found = state_file.read(world)
         mine = found is not None and found.process == world.ports.locks.me
         runs = found is not None and mine and {one.phase for one in found.services} == {"running"}
         looks[0] = looks[0] + 1 if runs else 0
@@ -249,7 +249,7 @@ OWN: Final = {"run-code": _run_code, "build-image": _build_image, "agent": _agen
 if __name__ == "__main__":
     process.prepare()
     changes = Changes(int(sys.argv[1]), -int(sys.argv[2]))
-    machine = Machine.of(os.environ)
+    machine = KillableMachine.of(os.environ)
     session = machine.session(changes, Output(), FileLocks(shared_folder(), whoami(), door=machine.door))
     own: Any = OWN.get(sys.argv[3])
     code = own(session.world, *sys.argv[4:]) if own else run(sys.argv[3:], session)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sparkctl.world.engine import Container, Engine
-    from tests.support.killed import Machine
+    from tests.support.killed import KillableMachine
 
 AT_ONCE = 4
 """Kills that are tried at once on a simulator, each with a home of its own: they wait more than they compute."""
@@ -91,7 +91,7 @@ SCENARIOS = {
 }
 
 
-def with_stacks(machine: Machine, names: dict[str, str], prefix: str = "") -> dict[str, str]:
+def with_stacks(machine: KillableMachine, names: dict[str, str], prefix: str = "") -> dict[str, str]:
     """Write the stacks of a machine with the recipes A and B, and return their names beside those of services."""
     own = {"C": f"{prefix}three"}
     small, dies = "{limits.context: 512}", '{env.SPARKCTL_SIM_FAULTS: "die_in=loading"}'
@@ -112,7 +112,7 @@ def with_stacks(machine: Machine, names: dict[str, str], prefix: str = "") -> di
 class Subject:
     """A machine with two recipes, on an engine where the names of what is theirs begin with ``prefix``."""
 
-    machine: Machine
+    machine: KillableMachine
     engine: Engine
     names: dict[str, str]
     prefix: str

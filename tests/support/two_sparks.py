@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkctl.operations.groups import by_name
-from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.memory.asked_set import AskedSet
 from sparkctl.world.opening.log_report import LogReport
+from tests.support.dying import KilledError
 from tests.support.fake_engine import FakeEngine
 from tests.support.fake_hosts import FACTS, FakeReach, FakeThere
 from tests.support.fake_world import HOME, IMAGE, FakeSpark
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sparkctl.operations.context import World
-    from sparkctl.planning.agent.seen import ActionOutcome
+    from sparkctl.planning.agent.observation import ActionOutcome
     from sparkctl.recipes.service import Service
 
 PORT = 8555
@@ -45,12 +46,8 @@ class AtOnce:
         call()
 
 
-class KilledError(BaseException):
-    """The process is killed: nothing that it would still do reaches an engine."""
-
-
 @dataclass
-class Life:
+class ProcessLife:
     """The life of a process that works on two engines: killed at one call to one of them, it reaches neither."""
 
     dead: bool = False
@@ -60,7 +57,7 @@ class Life:
 class KilledEngine:
     """An engine as a process has it that is killed at one ``call`` to it ("": at none), before it is done or after."""
 
-    def __init__(self, engine: FakeEngine, life: Life, call: str = "", *, after: bool = False) -> None:
+    def __init__(self, engine: FakeEngine, life: ProcessLife, call: str = "", *, after: bool = False) -> None:
         self.engine, self.life, self.call, self.after = engine, life, call, after
 
     def __getattr__(self, name: str) -> object:

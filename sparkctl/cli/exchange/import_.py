@@ -13,8 +13,8 @@ from sparkctl.base.shown import looks_secret
 from sparkctl.cli import options
 from sparkctl.cli.exchange import import_json, import_lines
 from sparkctl.operations.exchange import import_review, importing, source_files
-from sparkctl.operations.exchange.baking import ModBaker
 from sparkctl.operations.exchange.import_stacks import known_recipes
+from sparkctl.operations.exchange.mod_baker import ModBaker
 from sparkctl.recipes import values
 from sparkctl.recipes.exchange.fields.made import Choices
 from sparkctl.recipes.exchange.fields.options import ALLOWABLE

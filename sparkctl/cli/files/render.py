@@ -12,7 +12,7 @@ from sparkctl.cli.options import as_json, named, over_hosts, overrides, strict
 from sparkctl.cli.session import over_hosts as said_of
 from sparkctl.operations.files.render import render, warn_of_words
 from sparkctl.operations.groups import by_name
-from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.memory.asked_set import AskedSet
 from sparkctl.world.docker_run import grammar
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.cli.hosts.brought import show
+from sparkctl.cli.hosts.distribute_lines import show
 from sparkctl.cli.options import as_json, names, overrides
 from sparkctl.operations.hosts.distribute.distribute import distribute
 from sparkctl.operations.hosts.distribute.one_host import WantedCopies

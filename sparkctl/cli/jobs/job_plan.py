@@ -9,8 +9,8 @@ import click
 from sparkctl.base.errors import DoesNotFitError
 from sparkctl.base.units import format_bytes, format_gib
 from sparkctl.cli import options
-from sparkctl.cli.memory import fitting, plan_json
-from sparkctl.cli.memory.fitting import memories
+from sparkctl.cli.memory import plan_json, planned_set
+from sparkctl.cli.memory.planned_set import memories
 from sparkctl.cli.options import as_json, job_overrides
 from sparkctl.operations.jobs.memory.admission import JobDoesNotFitError
 from sparkctl.operations.jobs.memory.plan import plan
@@ -35,7 +35,7 @@ def command(ctx: click.Context, /, name: str, overrides: tuple[str, ...], *, as_
     """
     session: Session = ctx.obj
     with session.out.reporting():
-        planned = plan(session.world, name, overrides, before=fitting.own_options(ctx))
+        planned = plan(session.world, name, overrides, before=planned_set.own_options(ctx))
     if as_json:
         session.out.json(_row(planned))
     else:
@@ -45,7 +45,7 @@ def command(ctx: click.Context, /, name: str, overrides: tuple[str, ...], *, as_
     if as_json:
         raise DoesNotFitError("the job does not fit")
     if not planned.admission.plan.fits:
-        fitting.draw(session.out, planned.admission.plan)
+        planned_set.draw(session.out, planned.admission.plan)
     raise JobDoesNotFitError(planned.admission)
 
 

@@ -15,14 +15,14 @@ from sparkctl.operations.memory.fits import FitKind, fits
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sparkctl.cli.hosts import fitting_hosts
+    from sparkctl.cli.hosts import fits_hosts
     from sparkctl.cli.output import Output
     from sparkctl.cli.session import Session
     from sparkctl.operations.memory import paces
     from sparkctl.operations.memory.fits import Fits, RecipeFit
     from sparkctl.operations.memory.paces import RecipePace
 else:
-    fitting_hosts = LazyModule("sparkctl.cli.hosts.fitting_hosts")
+    fits_hosts = LazyModule("sparkctl.cli.hosts.fits_hosts")
     paces = LazyModule("sparkctl.operations.memory.paces")
 
 
@@ -47,7 +47,7 @@ def command(
     if all_hosts and (beside or speed):
         raise click.UsageError("--all-hosts says where recipes fit beside what runs: without --beside and --speed")
     if all_hosts:
-        fitting_hosts.fit_on_hosts(session, as_json=as_json)
+        fits_hosts.fit_on_hosts(session, as_json=as_json)
         return
     with session.out.reporting():
         found = fits(session.world, beside)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.operations.memory import sharing
+from sparkctl.operations.memory import shared_measurements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ def export_command(session: Session, names: Sequence[str], output: Path | None) 
 
     It has no names of services, recipes, hosts or people, and no paths, addresses or keys. Read it before you send it.
     """
-    found = sharing.export(session.world, names)
+    found = shared_measurements.export(session.world, names)
     for line in found.left_out:
         session.out.warn(f"left out: {line}")
     if output is None:
@@ -42,5 +42,5 @@ def import_command(session: Session, file: Path) -> None:
 
     A start whose figures contradict each other is refused.
     """
-    found = sharing.import_file(session.world, file)
+    found = shared_measurements.import_file(session.world, file)
     session.out.say(f"{found.path}: {found.starts} {'start' if found.starts == 1 else 'starts'}")

@@ -9,7 +9,7 @@ import click
 from sparkctl.base import units
 from sparkctl.base.errors import DoesNotFitError
 from sparkctl.base.lazy import LazyModule
-from sparkctl.cli.memory import fitting, plan_json
+from sparkctl.cli.memory import plan_json, planned_set
 from sparkctl.cli.options import as_json, named, names, overrides, strict
 from sparkctl.memory.pool import HOST
 from sparkctl.operations.memory.plan import SetDoesNotFitError, plan
@@ -60,7 +60,7 @@ def command(
     if all_hosts or stack is not None:
         placed.planned(session, stack, names, others, as_json=switches["as_json"])
         return
-    asked = fitting.asked(ctx, names, overrides, named, switches)
+    asked = planned_set.asked(ctx, names, overrides, named, switches)
     with session.out.reporting():
         planned = plan(session.world, asked, host=host, fit=switches["fit"])
     if switches["as_json"]:
@@ -70,7 +70,7 @@ def command(
     if not planned.plan.fits and switches["as_json"]:
         raise DoesNotFitError("the set does not fit")
     if not planned.plan.fits:
-        fitting.draw(session.out, planned.plan)
+        planned_set.draw(session.out, planned.plan)
         raise SetDoesNotFitError(planned, fit=switches["fit"] and planned.took is None)
 
 
@@ -92,7 +92,7 @@ def _show(out: Output, planned: PlannedSet) -> None:
     holds = ["on", "holds there", "of the host"] if cards else ["holds"]
     out.table(["service", "weights", "KV cache", *holds, "at most", "while it starts", "known"], rows)
     out.result()
-    for line in fitting.memories(plan):
+    for line in planned_set.memories(plan):
         out.result(line)
     for line in planned.strangers:
         out.result(line)

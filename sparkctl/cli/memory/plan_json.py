@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.operations.memory.fitting import command as command_of
+from sparkctl.operations.memory.asked_set import command as command_of
 
 if TYPE_CHECKING:
     from sparkctl.memory.pool import GpuPool, Pool

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sparkctl.memory.pace.speed import Speed
+    from sparkctl.memory.pace.roofline_share import Speed
     from sparkctl.operations.memory.size import Size
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sparkctl.memory.footprint import Footprint
     from sparkctl.memory.items import Item
     from sparkctl.memory.kv_cache import KvGroup
-    from sparkctl.memory.pace.speed import Speed
+    from sparkctl.memory.pace.roofline_share import Speed
     from sparkctl.operations.memory.size import Size
 
 _LEAST_SHOWN: Final = GIB // 200

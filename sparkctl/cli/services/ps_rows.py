@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.hosts.services import OnHost
     from sparkctl.operations.jobs.memory.running import RunningJob
     from sparkctl.operations.status.services import ServiceNow
-    from sparkctl.planning.agent.seen import Standing
+    from sparkctl.planning.agent.observation import Standing
 
 
 def rows(found: OnHost) -> list[dict[str, object]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.cli.memory import fitting
+from sparkctl.cli.memory import planned_set
 from sparkctl.cli.options import named, names, over_hosts, overrides, strict
 from sparkctl.cli.session import over_hosts as said_of
 from sparkctl.operations.groups import by_name
@@ -48,7 +48,7 @@ def command(
     5 not ready, 6 mods, 7 a required check failed, 130 interrupted.
     """
     session: Session = ctx.obj
-    asked = fitting.asked(ctx, names, overrides, named, switches)
+    asked = planned_set.asked(ctx, names, overrides, named, switches)
     hosts = hosts or by_name.hosts_of(session.world, named or names[0] if len(names) == 1 else "")
     if hosts:
         for switch in ("fit", "drop_caches", "one_by_one"):
@@ -63,7 +63,7 @@ def command(
         with session.out.reporting(as_json=switches["as_json"]):
             up(session.world, asked, **taken)
     except SetDoesNotFitError as error:
-        fitting.draw(session.out, error.planned.plan)
+        planned_set.draw(session.out, error.planned.plan)
         for line in error.planned.strangers:
             session.out.warn(line)
         raise

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl.base.lazy import LazyModule
-from sparkctl.cli.memory import fitting
+from sparkctl.cli.memory import planned_set
 from sparkctl.cli.options import as_json, known_stacks
 from sparkctl.cli.stack.applying import row, tell, tell_dry
 from sparkctl.operations.stack.apply import ApplyOptions, carried_out, prepared
@@ -56,7 +56,7 @@ def command(session: Session, /, stack: str, *, prune: bool, dry_run: bool, lock
             else:
                 applied = carried_out(session.world, ready)
     except effect.StackRefusedError as error:
-        fitting.draw(out, error.plan)
+        planned_set.draw(out, error.plan)
         raise
     if as_json:
         out.json(row(ready, applied), indent=2 if options.dry_run else None)

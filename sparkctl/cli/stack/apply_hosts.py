@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sparkctl.base.lazy import LazyModule
 from sparkctl.cli.hosts import placed_json
 from sparkctl.cli.hosts.placed import show
-from sparkctl.cli.memory import fitting
+from sparkctl.cli.memory import planned_set
 from sparkctl.cli.session import over_hosts
 from sparkctl.cli.stack.applying import row, tell, tell_dry
 from sparkctl.operations.stack.over_hosts import plan
@@ -43,7 +43,7 @@ def apply_on_hosts(session: Session, stack: LoadedStack, options: ApplyOptions, 
             show(out, error.placed)
         raise
     except effect.StackRefusedError as error:
-        fitting.draw(out, error.plan)
+        planned_set.draw(out, error.plan)
         raise
     if as_json:
         out.json(_row(ready, applied), indent=2 if options.dry_run else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.cli.memory import fitting
+from sparkctl.cli.memory import planned_set
 from sparkctl.cli.stack import diff_lines as shown
 from sparkctl.planning.box.apply.acts import ActKind
 from sparkctl.planning.box.apply.drift import DiffKind
@@ -43,7 +43,7 @@ def tell_dry(out: Output, ready: Prepared, of: str = "") -> None:
     """Print what an apply would meet, and that this was none."""
     for image in ready.fetched:
         out.say(f"{of}{image} is not here: it would be fetched")
-    for line in fitting.memories(ready.plan.plan):
+    for line in planned_set.memories(ready.plan.plan):
         out.say(of + line)
     out.say(f"{of}nothing was done: this was a dry run")
 

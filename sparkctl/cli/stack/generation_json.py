@@ -13,7 +13,7 @@ from sparkctl.world.docker_run import grammar
 from sparkctl.world.labels import PREFIX
 
 if TYPE_CHECKING:
-    from sparkctl.operations.stack.compared import ServiceChange
+    from sparkctl.operations.stack.generation_changes import ServiceChange
     from sparkctl.operations.stack.history import GenerationDifference, PastApply
     from sparkctl.planning.box.generation import KeptService
 

@@ -9,7 +9,7 @@ from sparkctl.cli.stack import generation_json
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.operations.stack.compared import ServiceChange
+    from sparkctl.operations.stack.generation_changes import ServiceChange
     from sparkctl.planning.box.generation import KeptService
 
 

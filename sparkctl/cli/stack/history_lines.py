@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.lazy import LazyModule
 from sparkctl.cli.session import over_hosts
 from sparkctl.cli.stack import generation_json
-from sparkctl.operations.stack.compared import REMOVED
+from sparkctl.operations.stack.generation_changes import REMOVED
 from sparkctl.planning.box.generation import APPLIED
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
-    from sparkctl.operations.stack.compared import ServiceChange
+    from sparkctl.operations.stack.generation_changes import ServiceChange
     from sparkctl.operations.stack.history import PastApply
     from sparkctl.operations.stack.over_hosts import rollback
 else:

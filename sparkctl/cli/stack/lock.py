@@ -8,8 +8,7 @@ import click
 
 from sparkctl.cli.options import as_json, known_stacks, overrides
 from sparkctl.cli.stack import lock_lines
-from sparkctl.operations.stack import locked
-from sparkctl.operations.stack.lock import upgrade
+from sparkctl.operations.stack.lock import stack_lock, upgrade
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
@@ -53,7 +52,7 @@ def command(session: Session, /, stack: str, names: tuple[str, ...], **how: Any)
         _upgrade(session, stack, names, asked)
         return 0
     with session.out.reporting():
-        written = locked.lock(session.world, stack, hashing=asked.hashing)
+        written = stack_lock.lock(session.world, stack, hashing=asked.hashing)
     if asked.as_json:
         session.out.json({"path": str(written.path), "changed": not written.same, **lock_lines.lock_json(written.lock)})
         return 0
@@ -84,7 +83,7 @@ def _refuse_odd(names: tuple[str, ...], asked: _LockOptions) -> None:
 
 def _check(session: Session, stack: str, asked: _LockOptions) -> int:
     with session.out.reporting():
-        found = locked.check(session.world, stack, hashing=asked.hashing)
+        found = stack_lock.check(session.world, stack, hashing=asked.hashing)
     if asked.as_json:
         session.out.json([one._asdict() for one in found])
     else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl.base.lazy import LazyModule
-from sparkctl.cli.memory import fitting
+from sparkctl.cli.memory import planned_set
 from sparkctl.cli.options import as_json
 from sparkctl.cli.stack import generation_json, generation_lines
 from sparkctl.operations.stack import history
@@ -61,7 +61,7 @@ def _back_here(session: Session, number: int | None, *, prune: bool, dry_run: bo
                     out.say("nothing was done: this was a dry run")
             done = RolledBack(restoring) if dry_run else carried_out(session.world, restoring)
     except StackRefusedError as error:
-        fitting.draw(out, error.plan)
+        planned_set.draw(out, error.plan)
         raise
     if as_json:
         out.json(_row(done), indent=2 if dry_run else None)

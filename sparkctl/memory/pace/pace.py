@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sparkctl.memory.pace.speed import Speed
+    from sparkctl.memory.pace.roofline_share import Speed
 
 
 class DraftReading(NamedTuple):

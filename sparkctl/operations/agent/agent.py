@@ -9,18 +9,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import EngineError, InputError
-from sparkctl.operations.agent import acting, state
+from sparkctl.operations.agent import actions, state_file
 from sparkctl.operations.agent.beside import BoxLook, NobodyBeside
 from sparkctl.operations.agent.guarded import GUARD, GuardLink
 from sparkctl.operations.agent.kept import AgentMemory, BoxEvent
 from sparkctl.operations.agent.observed import Observer
-from sparkctl.operations.agent.state import SCHEMA, WELL, AgentState, ServiceState
+from sparkctl.operations.agent.state_file import SCHEMA, WELL, AgentState, ServiceState
 from sparkctl.operations.stack import standing
 from sparkctl.operations.stack.generations import GENERATION, GENERATION_END, Generations
 from sparkctl.operations.stack.one_at_a_time import under_way
 from sparkctl.operations.stack.resolved import who
 from sparkctl.planning.agent.decision import decide
-from sparkctl.planning.agent.seen import LONG, ActionKind, ActionResult
+from sparkctl.planning.agent.observation import LONG, ActionKind, ActionResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.agent.work import Work
     from sparkctl.operations.context import World
     from sparkctl.planning.agent.decision import Decision
-    from sparkctl.planning.agent.seen import ActionOutcome, BoxAction, BoxSeen, ServiceWords
+    from sparkctl.planning.agent.observation import ActionOutcome, BoxAction, BoxSeen, ServiceWords
     from sparkctl.planning.box.generation import KeptGeneration
 
 LOOK_S: Final = 5.0
@@ -191,13 +191,13 @@ class Agent:
         action = action._replace(number=underway.number)
         self._event(action.service, str(action.kind), f"{_DOING[action.kind]}: {action.why}")
         self._action = action
-        self._work.begin(partial(acting.done, self.world, kept, action, generation.reserve_bytes))
+        self._work.begin(partial(actions.done, self.world, kept, action, generation.reserve_bytes))
 
     def _do_chores(self, generation: KeptGeneration, now: float) -> None:
         """Do what is no action on a service, one at a time: what kills left is put right, mods are looked at."""
         if self._observer.set_aside and now >= self._put_right_at:
             self._put_right_at = now + AGAIN_S
-            self._work.begin(partial(acting.put_right, self.world))
+            self._work.begin(partial(actions.put_right, self.world))
             return
         due = self._observer.due_for_mods(generation)
         if due is not None:
@@ -290,7 +290,7 @@ class Agent:
             services=tuple(ServiceState(one.name, str(one.phase), one.words) for one in self.words) if seen else (),
         )
         try:
-            state.write(world, now)
+            state_file.write(world, now)
         except InputError as error:
             self._problem("state", f"the agent's state cannot be written: {error.message}")
         else:

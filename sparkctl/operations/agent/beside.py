@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from sparkctl.operations.agent.observed import OurContainer
     from sparkctl.planning.agent.decision import Decision
-    from sparkctl.planning.agent.seen import BoxSeen
+    from sparkctl.planning.agent.observation import BoxSeen
     from sparkctl.planning.box.generation import KeptGeneration
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import format_gib
 from sparkctl.operations.agent.kept import BoxEvent
-from sparkctl.operations.guard import said as guards
+from sparkctl.operations.guard import live_state as guards
 from sparkctl.operations.guard import status
 from sparkctl.operations.guard.alone.lines import ACT_BYTES, FLOOR_BYTES, RESERVE_BYTES, Lines
 from sparkctl.operations.guard.alone.places import Places
@@ -16,7 +16,7 @@ from sparkctl.operations.guard.publish import publish
 from sparkctl.operations.memory import machine
 from sparkctl.operations.records import HighWater
 from sparkctl.operations.stack import standing
-from sparkctl.planning.agent.seen import SeenState
+from sparkctl.planning.agent.observation import SeenState
 from sparkctl.planning.agent.victims import Candidate, victims
 
 if TYPE_CHECKING:

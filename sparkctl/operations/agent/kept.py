@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import TypeAdapter, ValidationError
 
 from sparkctl.base.errors import InputError
-from sparkctl.operations.agent.state import boot_of, past_file
+from sparkctl.operations.agent.state_file import boot_of, past_file
 from sparkctl.planning.agent.past import AgentPast
 from sparkctl.world.ports import StoredRecord
 

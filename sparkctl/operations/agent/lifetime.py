@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.operations.status import liveness
 from sparkctl.operations.status.liveness import STUCK_S, Life
-from sparkctl.planning.agent.seen import SeenState
+from sparkctl.planning.agent.observation import SeenState
 
 if TYPE_CHECKING:
     from sparkctl.operations.status.liveness import Look

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import EngineError, InputError, ModError
-from sparkctl.operations.agent.acting import first_line
+from sparkctl.operations.agent.actions import first_line
 from sparkctl.operations.agent.lifetime import Lifetime
-from sparkctl.operations.agent.state import boot_of
+from sparkctl.operations.agent.state_file import boot_of
 from sparkctl.operations.deployed import Looked, service_name
 from sparkctl.operations.stack import standing
 from sparkctl.operations.stack.restored import restored
@@ -15,7 +15,7 @@ from sparkctl.operations.start import prepare
 from sparkctl.operations.start.failed import READ_LINES
 from sparkctl.operations.status.leftovers import is_set_aside
 from sparkctl.operations.status.look import look_at
-from sparkctl.planning.agent.seen import BoxSeen, Incarnation, SeenService, SeenState
+from sparkctl.planning.agent.observation import BoxSeen, Incarnation, SeenService, SeenState
 from sparkctl.planning.box.declared import StartMode
 from sparkctl.vllm import failures
 from sparkctl.world import labels
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.planning.agent.seen import ActionOutcome, Standing
+    from sparkctl.planning.agent.observation import ActionOutcome, Standing
     from sparkctl.planning.box.generation import KeptGeneration, KeptService
     from sparkctl.world.engine import Container
     from sparkctl.world.labels import ServiceLabels

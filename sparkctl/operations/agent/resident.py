@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
 from sparkctl.base.errors import EngineError, SparkctlError
-from sparkctl.operations.agent import state
+from sparkctl.operations.agent import state_file
 from sparkctl.operations.agent.agent import LOOK_S, Agent
-from sparkctl.operations.agent.state import AGENT
+from sparkctl.operations.agent.state_file import AGENT
 from sparkctl.operations.agent.work import ThreadWork
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Resident:
         engine = self._world.engine.info().id
         with self._world.ports.locks.work_on(engine, AGENT) as mine:
             if not mine:
-                other = state.read(self._world)
+                other = state_file.read(self._world)
                 named = "" if other is None else f": process {other.pid}, started by {other.who}"
                 message = f"another agent keeps this engine{named}"
                 raise EngineError(message, hint="sparkctl agent status shows what it does; one is enough")

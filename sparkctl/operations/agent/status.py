@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base import units
 from sparkctl.base.errors import EngineError
 from sparkctl.operations import deployed
-from sparkctl.operations.agent import state
-from sparkctl.operations.agent.state import AGENT, STALE_S, WELL, AgentState, ServiceState
+from sparkctl.operations.agent import state_file
+from sparkctl.operations.agent.state_file import AGENT, STALE_S, WELL, AgentState, ServiceState
 from sparkctl.operations.stack import standing
 from sparkctl.operations.stack.generations import Generations
-from sparkctl.planning.agent.seen import ServicePhase
+from sparkctl.planning.agent.observation import ServicePhase
 from sparkctl.planning.box.declared import StartMode
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def status(world: World) -> AgentStatus:
     """
     applied = Generations(world).applied()
     number, stack = (None, "") if applied is None else (applied.number, applied.stack)
-    said = state.read(world)
+    said = state_file.read(world)
     lives = None if said is None else world.ports.locks.lives(said.process)
     if said is None or lives is False:
         told = [

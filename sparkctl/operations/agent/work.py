@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sparkctl.planning.agent.seen import ActionOutcome
+    from sparkctl.planning.agent.observation import ActionOutcome
 
 
 class Work(Protocol):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.groups import by_name
     from sparkctl.operations.groups import logs as group_logs
     from sparkctl.operations.groups.kept import KeptGroup
-    from sparkctl.operations.memory import fitting
+    from sparkctl.operations.memory import asked_set
     from sparkctl.operations.stack import apply as applying
     from sparkctl.operations.stack.over_hosts import apply as on_hosts
     from sparkctl.operations.stack.over_hosts import asked
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 else:
     applying = LazyModule("sparkctl.operations.stack.apply")
     by_name = LazyModule("sparkctl.operations.groups.by_name")
-    fitting = LazyModule("sparkctl.operations.memory.fitting")
+    asked_set = LazyModule("sparkctl.operations.memory.asked_set")
     group_logs = LazyModule("sparkctl.operations.groups.logs")
     asked = LazyModule("sparkctl.operations.stack.over_hosts.asked")
     differing = LazyModule("sparkctl.operations.stack.over_hosts.diff")
@@ -110,7 +110,7 @@ class HostMethods:
             InputError, DoesNotFitError, EngineError: nothing was started.
             NotReadyError, ModError, CheckError, WaitInterruptedError: all its ranks are ended.
         """
-        asking = fitting.AskedSet((name,), tuple(overrides), replace=replace, named=named)
+        asking = asked_set.AskedSet((name,), tuple(overrides), replace=replace, named=named)
         return by_name.up(self._world, hosts, asking)
 
     def restart_on_hosts(self, name: str) -> list[Service]:

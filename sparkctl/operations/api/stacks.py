@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from sparkctl.operations.stack import apply as applying
     from sparkctl.operations.stack import diff as differing
     from sparkctl.operations.stack import history
-    from sparkctl.operations.stack import locked as locking
     from sparkctl.operations.stack import rollback as rolling_back
     from sparkctl.operations.stack.apply import AppliedStack
     from sparkctl.operations.stack.diff import StackDiff
     from sparkctl.operations.stack.history import PastApply
+    from sparkctl.operations.stack.lock import stack_lock as locking
     from sparkctl.operations.stack.lock import upgrade as upgrading
+    from sparkctl.operations.stack.lock.stack_lock import WrittenLock
     from sparkctl.operations.stack.lock.upgrade import Upgraded
-    from sparkctl.operations.stack.locked import WrittenLock
     from sparkctl.operations.stack.rollback import RolledBack
     from sparkctl.planning.box.lock_differences import LockDifference
 else:
@@ -32,7 +32,7 @@ else:
     kept = LazyModule("sparkctl.operations.agent.kept")
     applying = LazyModule("sparkctl.operations.stack.apply")
     differing = LazyModule("sparkctl.operations.stack.diff")
-    locking = LazyModule("sparkctl.operations.stack.locked")
+    locking = LazyModule("sparkctl.operations.stack.lock.stack_lock")
     upgrading = LazyModule("sparkctl.operations.stack.lock.upgrade")
     history = LazyModule("sparkctl.operations.stack.history")
     rolling_back = LazyModule("sparkctl.operations.stack.rollback")

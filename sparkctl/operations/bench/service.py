@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
 from sparkctl.base.errors import InputError, NotReadyError
-from sparkctl.memory.pace.speed import speed
+from sparkctl.memory.pace.roofline_share import speed
 from sparkctl.memory.settings import kv_dtype
 from sparkctl.operations import secrets
 from sparkctl.operations.bench.result import TOKENS, Bench

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl.base.bounded import UnreadableError, read_json
 from sparkctl.operations.checks import judge, media, vectors
-from sparkctl.operations.checks.asked import skipped
+from sparkctl.operations.checks.asked_server import skipped
 from sparkctl.operations.checks.judge import Answer, Judgement
 from sparkctl.vllm.answers import EXCERPT, NoAnswer, OtherAnswer, Ranking, Transcript, Vectors
 from sparkctl.vllm.kinds import ServerKind
@@ -21,7 +21,7 @@ from sparkctl.vllm.server import Server
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.operations.checks.asked import AskedServer
+    from sparkctl.operations.checks.asked_server import AskedServer
     from sparkctl.operations.checks.check import Check, Request, Tool
     from sparkctl.operations.checks.run_code import CodeRunner
     from sparkctl.vllm.answers import Generation, NotAnswered

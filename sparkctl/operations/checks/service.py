@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import EngineError, InputError, NotReadyError
 from sparkctl.operations.changes import controller
-from sparkctl.operations.checks import asked
-from sparkctl.operations.checks.asked import Reached
+from sparkctl.operations.checks import asked_server
+from sparkctl.operations.checks.asked_server import Reached
 from sparkctl.operations.checks.checker import Checker
 from sparkctl.operations.checks.named import named
 from sparkctl.operations.checks.run_code import CodeRunner
@@ -16,7 +16,7 @@ from sparkctl.operations.deployed_service import located, recipe_of_command
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.operations.checks.asked import AskedServer
+    from sparkctl.operations.checks.asked_server import AskedServer
     from sparkctl.operations.checks.checker import CheckVerdict
     from sparkctl.operations.context import World
     from sparkctl.operations.deployed import Deployed
@@ -41,7 +41,7 @@ def check(world: World, name: str, only: Sequence[str] = (), *, run_code: bool =
     checks = named(world, list(dict.fromkeys(only)) or [entry.name for entry in world.catalog.entries("check")])
     server = _server(world, deployed)
     if not only:
-        checks = [one for one in checks if asked.for_kind(one.check, server)]
+        checks = [one for one in checks if asked_server.for_kind(one.check, server)]
     if not checks:
         world.report.say(f"{name}: it {server.kind.does}, and no check is for that")
     code = _runner(world, deployed) if run_code else None
@@ -92,11 +92,11 @@ def _server(world: World, deployed: Deployed) -> AskedServer:
         found = located(world, loader, deployed.name, deployed.container)
     except InputError as error:
         world.report.warn(f"taken for a chat model without tools, images and audio: {error.message}")
-        return asked.stranger(at, record.served_name, command)
+        return asked_server.stranger(at, record.served_name, command)
     try:
         facts = loader.facts(found)[0]
     except InputError as error:
         world.report.warn(f"what the model takes beside text is not known: {error.message}")
         facts = None
     recipe = recipe_of_command(found.loaded.recipe, record, command)
-    return asked.subject(recipe, facts, at)
+    return asked_server.subject(recipe, facts, at)

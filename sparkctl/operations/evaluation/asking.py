@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.operations.evaluation.order import AskedModel, AskOrder
     from sparkctl.operations.evaluation.outputs import Written
-    from sparkctl.operations.evaluation.suites import LoadedSuite
+    from sparkctl.operations.evaluation.suite_files import LoadedSuite
     from sparkctl.world.engine import Container
     from sparkctl.world.ports import Products
 

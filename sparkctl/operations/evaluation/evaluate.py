@@ -22,10 +22,10 @@ from sparkctl.operations.evaluation.answers import Answers
 from sparkctl.operations.evaluation.asking import AskRun
 from sparkctl.operations.evaluation.order import AskedModel
 from sparkctl.operations.evaluation.retention import compared
-from sparkctl.operations.evaluation.suites import load_suite
+from sparkctl.operations.evaluation.suite_files import load_suite
 from sparkctl.operations.jobs import image as images
 from sparkctl.operations.jobs.image import WantedImage
-from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.memory.asked_set import AskedSet
 from sparkctl.operations.planner import planner
 from sparkctl.operations.services.startable import startable
 from sparkctl.recipes.job import digest
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.operations.deployed import Deployed
     from sparkctl.operations.evaluation.kept import Evaluated
-    from sparkctl.operations.evaluation.suites import LoadedSuite
+    from sparkctl.operations.evaluation.suite_files import LoadedSuite
     from sparkctl.recipes.service import Service
 
 DEFAULT_SUITE: Final = "retention"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.operations.evaluation.suite import SuiteTask
-    from sparkctl.operations.evaluation.suites import LoadedSuite
+    from sparkctl.operations.evaluation.suite_files import LoadedSuite
     from sparkctl.recipes.job.confined import ScriptCode
     from sparkctl.world.spec import ContainerSpec
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sparkctl.base.errors import SparkctlError
 from sparkctl.operations.files import recipes, render
 from sparkctl.operations.memory import plan
-from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.memory.asked_set import AskedSet
 from sparkctl.recipes.exchange.fields.differences import differences
 
 if TYPE_CHECKING:

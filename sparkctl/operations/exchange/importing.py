@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.exchange.baking import ModBaker
     from sparkctl.operations.exchange.import_stacks import ImportedStack
+    from sparkctl.operations.exchange.mod_baker import ModBaker
     from sparkctl.recipes.exchange.forms import Form
     from sparkctl.recipes.exchange.launch import Leftover
     from sparkctl.recipes.exchange.material import Material

@@ -16,7 +16,7 @@ from sparkctl.recipes.exchange.sources import registry
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from sparkctl.operations.exchange.baking import ModBaker
+    from sparkctl.operations.exchange.mod_baker import ModBaker
     from sparkctl.recipes.exchange.launch import Launch
     from sparkctl.recipes.exchange.sources.registry import RegistryPart
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from packaging.version import InvalidVersion, Version
 
 from sparkctl.base.errors import EngineError, InputError
-from sparkctl.operations.explained.side import side
+from sparkctl.operations.explained.release_side import side
 from sparkctl.recipes.explained.release import compared
 from sparkctl.recipes.values import is_image
 from sparkctl.vllm import image_version

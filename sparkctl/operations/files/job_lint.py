@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base import document, named_file
 from sparkctl.base.errors import InputError, Problem, ProblemsError
-from sparkctl.operations.evaluation.suites import load_suite
+from sparkctl.operations.evaluation.suite_files import load_suite
 from sparkctl.operations.files import reach
-from sparkctl.recipes.job import reading, scripts
+from sparkctl.recipes.job import reading, script_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ def reaches(world: World, kind: str, name: str) -> list[Problem]:
 
 
 def _of_script(entry: CatalogEntry) -> list[Problem]:
-    declared, source = scripts.declaration(entry.path)
+    declared, source = script_files.declaration(entry.path)
     if source is None or declared is None:
         return []
     if not named_file.there(entry.path.with_suffix(".py")):

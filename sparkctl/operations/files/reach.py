@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sparkctl.base.document import KeyPath
     from sparkctl.recipes.catalog import LoadedRecipe
-    from sparkctl.recipes.host.operator import Operator
+    from sparkctl.recipes.host_side.operator import Operator
     from sparkctl.recipes.job.loaded import LoadedJob
     from sparkctl.recipes.recipe import ContainerOptions, Recipe
     from sparkctl.recipes.service import Service

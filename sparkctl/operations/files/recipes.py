@@ -11,7 +11,7 @@ from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.operations.files import job_lint, reach, sheets
 from sparkctl.operations.files.gateway_names import of_gateway
 from sparkctl.operations.hosts.listed import undeclared
-from sparkctl.recipes.host import version
+from sparkctl.recipes.host_side import version
 from sparkctl.recipes.hosts.placing import wrong_ranks
 from sparkctl.recipes.located import absent
 from sparkctl.recipes.mods import misfits

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import DoesNotFitError, SparkctlError
-from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.memory.asked_set import AskedSet
 from sparkctl.operations.memory.plan import plan
 from sparkctl.operations.services.running import down
 from sparkctl.operations.services.up import up

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.operations.agent.resident import Resident
-from sparkctl.operations.agent.state import AGENT
+from sparkctl.operations.agent.state_file import AGENT
 from sparkctl.operations.gateway.gateway import Gateway
 from sparkctl.operations.gateway.loop import settle
 from sparkctl.operations.gateway.parts import GatewayParts, OnPage

@@ -9,15 +9,15 @@ from sparkctl.base.errors import EngineError, InputError
 from sparkctl.operations import deployed
 from sparkctl.operations.groups import kept as keeping
 from sparkctl.operations.groups import seen
-from sparkctl.operations.groups.again import start_again
 from sparkctl.operations.groups.hosts import connected, declared_of
 from sparkctl.operations.groups.kept import KeptGroup
+from sparkctl.operations.groups.proof.wait import ended
 from sparkctl.operations.groups.ranks import named, port_of, rendered_of
+from sparkctl.operations.groups.restart import start_again
 from sparkctl.operations.groups.start import start_group
-from sparkctl.operations.groups.wait import ended
-from sparkctl.operations.hosts.everywhere import asked as asked_all
+from sparkctl.operations.hosts.answers import asked as asked_all
+from sparkctl.operations.hosts.connections import reached_at_once
 from sparkctl.operations.hosts.listed import hosts as listed
-from sparkctl.operations.hosts.opened import reached_at_once
 from sparkctl.operations.start.aside import STOP_GRACE_S
 from sparkctl.planning.groups.members import GroupKind, judge, todo
 from sparkctl.world import labels
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.hosts.reached import ConnectedHost
-    from sparkctl.operations.memory.fitting import AskedSet
+    from sparkctl.operations.hosts.connection import ConnectedHost
+    from sparkctl.operations.memory.asked_set import AskedSet
     from sparkctl.planning.groups.members import GroupNow
     from sparkctl.recipes.service import Service
 

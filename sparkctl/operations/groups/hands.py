@@ -14,7 +14,7 @@ from sparkctl.operations.start.start import Starter
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.operations.hosts.opened import HostWay
+    from sparkctl.operations.hosts.connections import HostWay
     from sparkctl.operations.planner import Planner
     from sparkctl.recipes.service import Service
 

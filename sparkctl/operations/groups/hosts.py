@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import EngineError
 from sparkctl.base.lazy import LazyModule
-from sparkctl.operations.hosts import opened
+from sparkctl.operations.hosts import connections
 from sparkctl.operations.hosts.listed import hosts
 from sparkctl.recipes.hosts.ranks import RDMA
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.hosts.opened import HostWay
+    from sparkctl.operations.hosts.connections import HostWay
     from sparkctl.recipes.hosts.declared import DeclaredHost
     from sparkctl.world.opening import remote
 else:
@@ -44,7 +44,7 @@ def connected(world: World, names: Sequence[str]) -> Iterator[list[HostWay]]:
         InputError: there is no such host, or two names are one machine.
         EngineError: one of them is not reached; the message says which and why.
     """
-    with opened.connected(world, declared_of(world, names)) as (found, lost):
+    with connections.connected(world, declared_of(world, names)) as (found, lost):
         for error in lost.values():
             raise error
         yield [found[name] for name in names]

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.operations import deployed
 from sparkctl.operations.groups.hosts import declared_of
-from sparkctl.operations.hosts.opened import reached_at_once
+from sparkctl.operations.hosts.connections import reached_at_once
 from sparkctl.operations.start import kept_failures
 from sparkctl.planning.groups.merged import merged
 
 if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.operations.groups.kept import KeptGroup
-    from sparkctl.operations.hosts.opened import HostWay
+    from sparkctl.operations.hosts.connections import HostWay
 
 
 def logs_of(world: World, group: KeptGroup, *, rank: int | None = None, tail: int | None = None) -> list[str]:

@@ -15,8 +15,8 @@ from sparkctl.world import labels
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.operations.hosts.opened import HostWay
-    from sparkctl.operations.memory.fitting import AskedSet
+    from sparkctl.operations.hosts.connections import HostWay
+    from sparkctl.operations.memory.asked_set import AskedSet
     from sparkctl.recipes.hosts.ranks import RankHost
     from sparkctl.recipes.reading import Loader
     from sparkctl.recipes.service import Service

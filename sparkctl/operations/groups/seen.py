@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sparkctl.base.errors import EngineError, SparkctlError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.operations import deployed
-from sparkctl.operations.hosts.everywhere import AT_ONCE
+from sparkctl.operations.hosts.answers import AT_ONCE
 from sparkctl.operations.hosts.told import said_of_host
 from sparkctl.planning.groups.members import SeenRank
 from sparkctl.vllm import failures
@@ -17,7 +17,7 @@ from sparkctl.world import labels
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sparkctl.operations.hosts.opened import HostWay
+    from sparkctl.operations.hosts.connections import HostWay
     from sparkctl.operations.services import starts
     from sparkctl.world.engine import Container
     from sparkctl.world.ports import Report

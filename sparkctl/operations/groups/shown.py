@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.groups.kept import KeptGroup
-    from sparkctl.operations.hosts.everywhere import HostAnswer
+    from sparkctl.operations.hosts.answers import HostAnswer
     from sparkctl.operations.hosts.services import OnHost
     from sparkctl.world.labels import ServiceLabels
 

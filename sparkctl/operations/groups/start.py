@@ -15,15 +15,15 @@ from sparkctl.base.errors import DoesNotFitError, EngineError, InputError
 from sparkctl.operations.changes import controller
 from sparkctl.operations.groups import kept, seen
 from sparkctl.operations.groups.hands import all_locked, hands_of
+from sparkctl.operations.groups.host_differences import refuse_different
 from sparkctl.operations.groups.hosts import doubt, refuse_unreached
 from sparkctl.operations.groups.kept import KeptGroup
+from sparkctl.operations.groups.proof.group_proof import StartedRank
+from sparkctl.operations.groups.proof.wait import ended, proved
 from sparkctl.operations.groups.ranks import as_ranks, named, port_of, services_of
-from sparkctl.operations.groups.same import refuse_different
-from sparkctl.operations.groups.wait import ended, proved
-from sparkctl.operations.groups.waiting.proof import StartedRank
-from sparkctl.operations.guard.said import refuse_closed
+from sparkctl.operations.guard.live_state import refuse_closed
 from sparkctl.operations.hosts.told import said_of_host
-from sparkctl.operations.memory.lacking import refuse_misread
+from sparkctl.operations.memory.model_lacks import refuse_misread
 from sparkctl.operations.memory.obstacles import refuse_taken
 from sparkctl.operations.planner import ROOM_S
 from sparkctl.operations.start import prepare
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.groups.hands import RankHands
-    from sparkctl.operations.hosts.opened import HostWay
-    from sparkctl.operations.memory.fitting import AskedSet
+    from sparkctl.operations.hosts.connections import HostWay
+    from sparkctl.operations.memory.asked_set import AskedSet
     from sparkctl.planning.box.declared import Restarts
     from sparkctl.planning.groups.members import SeenRank
     from sparkctl.planning.plan import Plan

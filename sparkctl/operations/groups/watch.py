@@ -13,15 +13,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import DoesNotFitError, EngineError, NotReadyError, SparkctlError
-from sparkctl.operations.agent.acting import cause_of
+from sparkctl.operations.agent.actions import cause_of
 from sparkctl.operations.agent.work import ThreadWork
 from sparkctl.operations.groups import kept, seen
-from sparkctl.operations.groups.again import start_again
 from sparkctl.operations.groups.hosts import declared_of
-from sparkctl.operations.groups.wait import ended
-from sparkctl.operations.groups.waiting.causes import RankLog, explained
-from sparkctl.operations.hosts.opened import reached_at_once
-from sparkctl.operations.hosts.reached import ASKED_S
+from sparkctl.operations.groups.proof.causes import RankLog, explained
+from sparkctl.operations.groups.proof.wait import ended
+from sparkctl.operations.groups.restart import start_again
+from sparkctl.operations.hosts.connection import ASKED_S
+from sparkctl.operations.hosts.connections import reached_at_once
 from sparkctl.planning.agent.past import PastFailure, ServicePast
 from sparkctl.planning.groups.watch import USUAL, GroupAction, GroupPast, GroupSeen, decide, failed, waits
 from sparkctl.vllm.phases import Phase
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.agent.work import Work
     from sparkctl.operations.context import World
     from sparkctl.operations.groups.kept import KeptGroup
-    from sparkctl.operations.hosts.opened import HostWay
+    from sparkctl.operations.hosts.connections import HostWay
     from sparkctl.planning.box.declared import Restarts
     from sparkctl.planning.groups.members import SeenRank
     from sparkctl.planning.groups.watch import GroupStep

@@ -9,7 +9,7 @@ from sparkctl.base import bounded
 from sparkctl.operations.guard.alone import state, victims_file
 from sparkctl.operations.guard.alone.lines import Lines
 from sparkctl.operations.guard.alone.places import Places
-from sparkctl.operations.guard.said import found_state, is_running
+from sparkctl.operations.guard.live_state import found_state, is_running
 
 if TYPE_CHECKING:
     from sparkctl.operations.guard.alone.state import GuardState

@@ -8,7 +8,7 @@ from sparkctl.base.errors import EngineError, InputError
 from sparkctl.operations import doctor as of_host
 from sparkctl.operations.doctor import Examined, Status
 from sparkctl.operations.hosts import judged
-from sparkctl.operations.hosts.everywhere import asked, refuse_twice
+from sparkctl.operations.hosts.answers import asked, refuse_twice
 from sparkctl.operations.hosts.held import holds, named
 from sparkctl.operations.hosts.judged import SeenHost
 from sparkctl.operations.hosts.listed import hosts
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.hosts.everywhere import HostAnswer
-    from sparkctl.operations.hosts.reached import ConnectedHost
+    from sparkctl.operations.hosts.answers import HostAnswer
+    from sparkctl.operations.hosts.connection import ConnectedHost
     from sparkctl.operations.hosts.same import HostHolds
     from sparkctl.recipes.hosts.declared import DeclaredHost
     from sparkctl.world.engine import EngineInfo

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.operations.hosts.everywhere import asked, refuse_twice
+from sparkctl.operations.hosts.answers import asked, refuse_twice
 from sparkctl.operations.hosts.listed import hosts
 from sparkctl.operations.memory.fits import fits
 
 if TYPE_CHECKING:
     from sparkctl.operations.context import World
-    from sparkctl.operations.hosts.everywhere import HostAnswer
+    from sparkctl.operations.hosts.answers import HostAnswer
     from sparkctl.operations.memory.fits import Fits
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.operations.hosts.everywhere import asked, refuse_twice
+from sparkctl.operations.hosts.answers import asked, refuse_twice
 from sparkctl.operations.hosts.listed import hosts
 from sparkctl.operations.jobs.memory.running import jobs_now
 from sparkctl.operations.status.services import absent, services
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.hosts.everywhere import HostAnswer
+    from sparkctl.operations.hosts.answers import HostAnswer
     from sparkctl.operations.jobs.memory.running import RunningJob
     from sparkctl.operations.status.services import ServiceNow
-    from sparkctl.planning.agent.seen import Standing
+    from sparkctl.planning.agent.observation import Standing
 
 
 class OnHost(NamedTuple):

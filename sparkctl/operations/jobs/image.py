@@ -11,7 +11,7 @@ from sparkctl.base.errors import EngineError, InputError, JobError
 from sparkctl.base.shown import plain
 from sparkctl.base.units import format_bytes
 from sparkctl.operations.jobs import installer
-from sparkctl.operations.services import pulling
+from sparkctl.operations.services import image_pull
 from sparkctl.recipes.job import built_image, pip_failures
 from sparkctl.world import throwaway
 from sparkctl.world.builder import BuildEnd, BuildOrder
@@ -91,7 +91,7 @@ def ensure(world: World, wanted: WantedImage, *, wheels: Path | None = None) -> 
     """
     folder = None if wheels is None else _folder_of_wheels(wheels)
     builder = _builder(world)
-    pulling.pull(world.ports, world.report, wanted.name, wanted.image.base)
+    image_pull.pull(world.ports, world.report, wanted.name, wanted.image.base)
     base = _there(world, wanted.image.base)
     if not wanted.image.built:
         return base
@@ -190,7 +190,7 @@ def _refuse_full(world: World) -> None:
     """Stop a build that fills the engine's disk: everything on the host would suffer."""
     folder = world.engine.info().data_root
     free = world.host.disk_free_bytes(Path(folder)) if folder else None
-    if free is not None and free < pulling.LAST_BYTES:
+    if free is not None and free < image_pull.LAST_BYTES:
         message = f"no room for the image: {format_bytes(free)} are left at {folder}; nothing of it was kept"
         raise EngineError(message, hint="remove images that nothing uses: docker image prune --all; docker system df")
 

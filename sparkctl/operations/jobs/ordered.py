@@ -10,7 +10,7 @@ from sparkctl.base.errors import InputError
 from sparkctl.mods.checksum import md5_of
 from sparkctl.recipes.job import command
 from sparkctl.recipes.job.confined import ScriptCode
-from sparkctl.recipes.job.scripts import MAX_BYTES
+from sparkctl.recipes.job.script_files import MAX_BYTES
 from sparkctl.world.job_labels import JobLabels, container_name
 from sparkctl.world.partial_folder import partial_of
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.operations.context import World
-    from sparkctl.recipes.host.operator import Operator
+    from sparkctl.recipes.host_side.operator import Operator
     from sparkctl.recipes.job.command import RunOrder
     from sparkctl.recipes.job.loaded import LoadedJob
     from sparkctl.recipes.job.script import ScriptFile, ScriptLibrary

@@ -14,7 +14,7 @@ from sparkctl.operations.jobs.memory.admission import admitted
 from sparkctl.operations.jobs.memory.need import need
 from sparkctl.operations.jobs.memory.peaks import forget_peaks, keep_peak
 from sparkctl.operations.jobs.product.finish import Finishing, finish
-from sparkctl.operations.jobs.proved import refuse_unprovable
+from sparkctl.operations.jobs.product_trial import refuse_unprovable
 from sparkctl.operations.jobs.runs import failed
 from sparkctl.operations.jobs.runs.asked import already_made, asked_job, image_key, products_of
 from sparkctl.operations.jobs.runs.settle import Settling, settling

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import SparkctlError
 from sparkctl.operations import deployed
-from sparkctl.operations.history import History
+from sparkctl.operations.expectations import History
 from sparkctl.operations.memory import machine
 from sparkctl.operations.memory.asked_once import EngineOnce, RecordsOnce
-from sparkctl.operations.memory.fitting import AskedSet, stopping
+from sparkctl.operations.memory.asked_set import AskedSet, stopping
 from sparkctl.operations.memory.known import StartsOfOthers
 from sparkctl.operations.planner import planner, refuse_cards
 from sparkctl.planning.beside import CANNOT, Around, Fitted, largest_context, stops

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sparkctl.base.errors import EngineError
 from sparkctl.mods.checksum import UNPINNED
 from sparkctl.operations import deployed, models
-from sparkctl.operations.memory.lacking import lacks
+from sparkctl.operations.memory.model_lacks import lacks
 from sparkctl.operations.status.leftovers import ASIDE, STOPPED
 from sparkctl.recipes.hosts.ranks import HEADLESS
 from sparkctl.world import labels

@@ -15,7 +15,7 @@ from sparkctl.memory.pace.pace import Accepted, Pace, error, together
 from sparkctl.operations.bench.result import TOKENS
 from sparkctl.operations.bench.saved import benches
 from sparkctl.operations.deployed_service import located
-from sparkctl.recipes.sizing.writing import SHORT, pace_of
+from sparkctl.recipes.sizing.pace import SHORT, pace_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from sparkctl.base.errors import DoesNotFitError
 from sparkctl.memory.pool import HostProfile
 from sparkctl.operations import deployed
-from sparkctl.operations.history import referenced
-from sparkctl.operations.memory import fitting, machine
+from sparkctl.operations.expectations import referenced
+from sparkctl.operations.memory import asked_set, machine
 from sparkctl.operations.memory.known import known_starts
 from sparkctl.operations.memory.obstacles import obstacles
 from sparkctl.operations.planner import planner, refuse_cards, refuse_clashes
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.memory.fitting import AskedSet
+    from sparkctl.operations.memory.asked_set import AskedSet
     from sparkctl.planning.plan import Plan, Wanted
     from sparkctl.planning.ways import Way
     from sparkctl.recipes.service import Service
@@ -54,7 +54,7 @@ class PlannedSet(NamedTuple):
     @property
     def reasons(self) -> list[str]:
         """Why the set does not fit, and each way to fit with its command; [] where it fits."""
-        return [] if self.plan.fits else list(fitting.reasons(self.plan, self.wanted, self.asked))
+        return [] if self.plan.fits else list(asked_set.reasons(self.plan, self.wanted, self.asked))
 
 
 class SetDoesNotFitError(DoesNotFitError):
@@ -87,10 +87,10 @@ def fitted(world: World, found: PlannedSet, host: str | None = None) -> PlannedS
 
     What is taken is told.
     """
-    way = fitting.first(found.plan)
+    way = asked_set.first(found.plan)
     if way is None:
         return found
-    smaller = fitting.taken(way, found.wanted, found.asked)
+    smaller = asked_set.taken(way, found.wanted, found.asked)
     world.report.say(found.plan.reasons[0])
     world.report.say(f"--fit takes {way.words}: {smaller.up}")
     return _planned(world, smaller, host)._replace(took=way)
@@ -103,7 +103,7 @@ def as_fitted_here(world: World, asked: AskedSet, services: Sequence[Service]) -
     """
     there = {service.name: deployed.find(world.engine, service.name) for service in services}
     recorded = {name: labels.read(one.labels) for name, one in there.items() if one is not None}
-    smaller = asked if asked.replace else fitting.as_fitted(asked, services, recorded)
+    smaller = asked if asked.replace else asked_set.as_fitted(asked, services, recorded)
     for override in smaller.overrides[len(asked.overrides) :]:
         name, _, setting = override.partition(":")
         world.report.say(f"{name}: runs with {setting}, and is left so (--fit; --replace plans it anew)")

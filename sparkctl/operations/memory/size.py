@@ -9,7 +9,7 @@ from packaging.version import InvalidVersion, Version
 
 from sparkctl.base.errors import InputError
 from sparkctl.memory.changes import Changes
-from sparkctl.memory.pace.speed import ANSWER_TOKENS, PROMPT_TOKENS, speed
+from sparkctl.memory.pace.roofline_share import ANSWER_TOKENS, PROMPT_TOKENS, speed
 from sparkctl.operations.memory import hub_models
 from sparkctl.recipes.sizing.sized import Reader, longest, sized
 from sparkctl.vllm import flags
@@ -17,7 +17,7 @@ from sparkctl.vllm.kinds import ServerKind
 
 if TYPE_CHECKING:
     from sparkctl.memory.footprint import Footprint
-    from sparkctl.memory.pace.speed import Speed
+    from sparkctl.memory.pace.roofline_share import Speed
     from sparkctl.memory.pool import HostProfile
     from sparkctl.operations.context import World
     from sparkctl.recipes.sizing.sized import SizedModel

@@ -10,7 +10,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from sparkctl.base.shown import json_text, one_line
 from sparkctl.base.units import format_duration, format_gib
-from sparkctl.operations.page import bar, calling, course, health, hosts, tables
+from sparkctl.operations.page import bar, client_examples, course, health, hosts, tables
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -51,7 +51,7 @@ def page(view: BoxView, *, token: str = "", origin: str = "", said: str = "", zo
         "page.html",
         document=document(view, zone),
         tables=found,
-        ways=calling.ways(view, origin),
+        ways=client_examples.ways(view, origin),
         token=token,
         none_text=tables.NONE,
         said=one_line(said),

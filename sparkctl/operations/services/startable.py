@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from sparkctl.base.errors import InputError
 from sparkctl.operations import models
 from sparkctl.operations.mods.fetched import fetch_missing
-from sparkctl.operations.services import pulling
+from sparkctl.operations.services import image_pull
 from sparkctl.vllm.flags import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.memory.fitting import AskedSet
+    from sparkctl.operations.memory.asked_set import AskedSet
     from sparkctl.recipes.located import Located
     from sparkctl.recipes.reading import Loader
     from sparkctl.recipes.service import Service
@@ -61,5 +61,5 @@ def _came(world: World, located: Sequence[Located]) -> bool:
     recipes = [(one.member.service, one.loaded.recipe) for one in located if one.loaded.recipe.vllm == AUTO]
     if recipes:
         world.refuse_elsewhere()
-    came = [pulling.pull(world.ports, world.report, name, recipe.image) for name, recipe in recipes]
+    came = [image_pull.pull(world.ports, world.report, name, recipe.image) for name, recipe in recipes]
     return any(came)

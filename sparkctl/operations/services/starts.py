@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import DoesNotFitError, InputError, NotReadyError, SparkctlError, WaitInterruptedError
 from sparkctl.operations import deployed
-from sparkctl.operations.guard.said import refuse_closed
+from sparkctl.operations.guard.live_state import refuse_closed
 from sparkctl.operations.memory.obstacles import refuse_taken
 from sparkctl.operations.services.together import Together
 from sparkctl.operations.start import prepare

@@ -22,7 +22,7 @@ from sparkctl.operations.services.startable import startable
 
 if TYPE_CHECKING:
     from sparkctl.operations.context import World
-    from sparkctl.operations.memory.fitting import AskedSet
+    from sparkctl.operations.memory.asked_set import AskedSet
     from sparkctl.operations.stack import restored, standing
     from sparkctl.planning.box.generation import KeptService
     from sparkctl.recipes.service import Service

@@ -9,7 +9,7 @@ from sparkctl.base.errors import InputError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.memory.pool import Pool
 from sparkctl.operations import deployed
-from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.memory.asked_set import AskedSet
 from sparkctl.operations.planner import planner
 from sparkctl.operations.stack import diff as differing
 from sparkctl.operations.stack import standing
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.stack import effect as effects
-    from sparkctl.operations.stack import locked
     from sparkctl.operations.stack.diff import StackDiff
+    from sparkctl.operations.stack.lock import stack_lock
     from sparkctl.planning.box.apply.acts import Act
     from sparkctl.planning.box.generation import KeptGeneration
 else:
     effects = LazyModule("sparkctl.operations.stack.effect")
-    locked = LazyModule("sparkctl.operations.stack.locked")
+    stack_lock = LazyModule("sparkctl.operations.stack.lock.stack_lock")
 
 _NOTHING: Final = Arranged((), Plan(fits=True, pool=Pool(0, 0, 0), steps=()))
 """There is nothing to do, and nothing was planned."""
@@ -104,7 +104,7 @@ def prepared(world: World, stack: str, options: ApplyOptions) -> Prepared:
     if not options.dry_run:
         fetch_images(world, found.services)
     if options.locked:
-        locked.require(world, stack, found.services, options.elsewhere)
+        stack_lock.require(world, stack, found.services, options.elsewhere)
     generation = kept(world, found, 0, world.ports.clock.epoch(), who(world), applied)
     generation = _of_the_whole(generation, options)
     refuse_others(world, generation, applied)

@@ -13,7 +13,7 @@ from sparkctl.mods import placed, verdicts
 from sparkctl.operations import deployed, secrets
 from sparkctl.operations import differences as of_container
 from sparkctl.operations.stack import standing
-from sparkctl.operations.stack.compared import compared, gateway_changes
+from sparkctl.operations.stack.generation_changes import compared, gateway_changes
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.operations.stack.one_at_a_time import under_way
 from sparkctl.operations.stack.resolved import kept, resolved, who

@@ -14,7 +14,7 @@ from sparkctl.operations import deployed
 from sparkctl.operations.changes import Options, RefusedError, controller
 from sparkctl.operations.checks import named
 from sparkctl.operations.deployed_service import located
-from sparkctl.operations.memory.lacking import refuse_misread
+from sparkctl.operations.memory.model_lacks import refuse_misread
 from sparkctl.operations.planner import planner
 from sparkctl.operations.stack import standing
 from sparkctl.operations.stack.generations import Generations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.operations.stack import compared
+from sparkctl.operations.stack import generation_changes
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.planning.box.generation import APPLIED, PENDING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.stack.compared import ServiceChange
+    from sparkctl.operations.stack.generation_changes import ServiceChange
     from sparkctl.planning.box.generation import GenerationEnd, KeptGeneration
 
 
@@ -76,14 +76,14 @@ def difference(world: World, old: int, new: int) -> GenerationDifference:
     """
     generations = Generations(world)
     one, other = generations.get(old), generations.get(new)
-    host = compared.host_changes(one, other)
-    return GenerationDifference(one, other, tuple(host), tuple(compared.changes(one, other)))
+    host = generation_changes.host_changes(one, other)
+    return GenerationDifference(one, other, tuple(host), tuple(generation_changes.changes(one, other)))
 
 
 def _past(one: KeptGeneration, earlier: Sequence[KeptGeneration], ends: Mapping[int, GenerationEnd]) -> PastApply:
     applied = [before for before in earlier if before.number in ends and ends[before.number].outcome == APPLIED]
     before = applied[-1] if applied else None
-    found = tuple(compared.changes(before, one))
+    found = tuple(generation_changes.changes(before, one))
     end = ends.get(one.number)
     if end is None:
         return PastApply(one, PENDING, "", (), found)

@@ -16,7 +16,7 @@ from sparkctl.base.lazy import LazyModule
 from sparkctl.base.real_path import real
 from sparkctl.base.yaml_nodes import text_of
 from sparkctl.operations import secrets
-from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.memory.asked_set import AskedSet
 from sparkctl.operations.stack import variables
 from sparkctl.planning.box.declared import DeclaredGateway, DeclaredRoute, DeclaredService, Restarts, StartMode
 from sparkctl.planning.box.generation import KeptGeneration, KeptMod, KeptService
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.services import pulling, startable
-    from sparkctl.recipes.host.operator import Operator
+    from sparkctl.operations.services import image_pull, startable
+    from sparkctl.recipes.host_side.operator import Operator
     from sparkctl.recipes.service import Service, Source
     from sparkctl.recipes.stack import LoadedStack, StackService
 else:
-    pulling = LazyModule("sparkctl.operations.services.pulling")
+    image_pull = LazyModule("sparkctl.operations.services.image_pull")
     startable = LazyModule("sparkctl.operations.services.startable")
 
 
@@ -135,7 +135,7 @@ def fetch_images(world: World, services: Sequence[Service]) -> None:
         EngineError: one cannot be had, or has no room.
     """
     for service in services:
-        pulling.pull(world.ports, world.report, service.name, service.spec.image)
+        image_pull.pull(world.ports, world.report, service.name, service.spec.image)
 
 
 def kept(

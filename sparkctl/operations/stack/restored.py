@@ -15,11 +15,11 @@ from sparkctl.base import document, named_file
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.mods.placed import NOWHERE, MountedMod
 from sparkctl.operations import deployed, models
-from sparkctl.operations.services import pulling
+from sparkctl.operations.services import image_pull
 from sparkctl.operations.stack.resolved import revision
 from sparkctl.operations.stack.variables import with_values
 from sparkctl.recipes.catalog import HUB, CatalogEntry, checked
-from sparkctl.recipes.host import caches
+from sparkctl.recipes.host_side import caches
 from sparkctl.recipes.minimal import completed
 from sparkctl.recipes.service import Command
 from sparkctl.recipes.stack_parts.member import Member
@@ -206,7 +206,7 @@ def _image(world: World, kept: KeptService, *, pull: bool) -> ImageNow:
     refusals: list[str] = []
     for reference in kept.image_digests or [found.reference]:
         try:
-            pulling.pull(world.ports, world.report, kept.name, reference)
+            image_pull.pull(world.ports, world.report, kept.name, reference)
         except EngineError as error:
             refusals.append(f"{reference}: {error.message}")
         else:

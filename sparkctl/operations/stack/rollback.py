@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import InputError
 from sparkctl.operations import deployed
-from sparkctl.operations.stack import compared, standing
+from sparkctl.operations.stack import generation_changes, standing
 from sparkctl.operations.stack.apply import declared_no_more, refuse_others
 from sparkctl.operations.stack.effect import planned, put_into_effect
 from sparkctl.operations.stack.generations import Generations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.stack.compared import ServiceChange
+    from sparkctl.operations.stack.generation_changes import ServiceChange
     from sparkctl.planning.box.apply.acts import Act, Arranged
     from sparkctl.recipes.service import Service
 
@@ -110,8 +110,8 @@ def prepared(world: World, number: int | None = None, *, prune: bool = False, pu
     return Restoring(
         target,
         before,
-        tuple(compared.host_changes(before, target)),
-        tuple(compared.changes(before, target)),
+        tuple(generation_changes.host_changes(before, target)),
+        tuple(generation_changes.changes(before, target)),
         tuple(filter(None, told)),
         effect,
         planned(world, effect),

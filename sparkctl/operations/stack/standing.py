@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from sparkctl.base.errors import InputError
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.operations.stack.resolved import who
-from sparkctl.planning.agent.seen import Standing, StandingKind
+from sparkctl.planning.agent.observation import Standing, StandingKind
 from sparkctl.world.ports import StoredRecord
 
 if TYPE_CHECKING:

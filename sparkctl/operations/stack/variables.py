@@ -17,7 +17,7 @@ from sparkctl.base.errors import InputError
 from sparkctl.base.shown import HIDDEN, Boundary, is_plain, sounds_secret
 from sparkctl.base.yaml_nodes import text_of
 from sparkctl.operations import deployed
-from sparkctl.recipes.host import caches
+from sparkctl.recipes.host_side import caches
 from sparkctl.world import labels
 from sparkctl.world.docker_run import grammar
 from sparkctl.world.labels import LABEL_LAID_OVER, LABEL_SPEC, ServiceLabels

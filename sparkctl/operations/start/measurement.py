@@ -13,7 +13,7 @@ from sparkctl.recipes.sizing import memory_key
 from sparkctl.vllm import boot_log
 
 if TYPE_CHECKING:
-    from sparkctl.operations.history import History
+    from sparkctl.operations.expectations import History
     from sparkctl.planning.measured import WatchedStart
     from sparkctl.recipes.service import Service
     from sparkctl.world.engine import Container

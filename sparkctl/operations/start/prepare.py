@@ -9,8 +9,8 @@ from sparkctl.mods import on_disk, verdicts
 from sparkctl.mods.images import Images
 from sparkctl.operations import deployed
 from sparkctl.operations.memory.obstacles import refuse_taken
-from sparkctl.operations.services import pulling
-from sparkctl.recipes.host import caches
+from sparkctl.operations.services import image_pull
+from sparkctl.recipes.host_side import caches
 from sparkctl.vllm import image_version
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def prepare(ports: Ports, report: Report, services: Sequence[Service], *, taken:
         on_disk.check_sources(service.mods, ports.files)
     images = Images(ports.engine, ports.files)
     for service in services:
-        if pulling.pull(ports, report, service.name, service.spec.image):
+        if image_pull.pull(ports, report, service.name, service.spec.image):
             _refuse_other_release(images, service)
         verdicts.check_image(images, service.spec.image, service.mods)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import CheckError, WaitInterruptedError
-from sparkctl.operations.checks.asked import Reached, subject
+from sparkctl.operations.checks.asked_server import Reached, subject
 from sparkctl.operations.checks.checker import Checker, Result, evidence_lines
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
     from pathlib import Path
 
-    from sparkctl.operations.history import History
+    from sparkctl.operations.expectations import History
     from sparkctl.operations.start.aside import Aside
     from sparkctl.operations.start.readiness import Probed
     from sparkctl.planning.measured import WatchedStart

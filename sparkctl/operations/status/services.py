@@ -17,7 +17,7 @@ from sparkctl.operations.start.failed import READ_LINES
 from sparkctl.operations.status import high_water, liveness
 from sparkctl.operations.status.liveness import Life, Rates
 from sparkctl.operations.status.look import look, look_at
-from sparkctl.recipes.host import version
+from sparkctl.recipes.host_side import version
 from sparkctl.recipes.stack_parts.member import OF_GATEWAY
 from sparkctl.vllm import failures
 from sparkctl.vllm.metrics import Metrics
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.deployed import Deployed
     from sparkctl.operations.stack import standing
     from sparkctl.operations.status.liveness import Look
-    from sparkctl.planning.agent.seen import Standing
+    from sparkctl.planning.agent.observation import Standing
 else:
     standing = LazyModule("sparkctl.operations.stack.standing")
 

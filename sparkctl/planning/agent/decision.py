@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.units import format_duration
 from sparkctl.planning.agent import restarts
-from sparkctl.planning.agent.noticed import GRACE_S, due_times, noticed
-from sparkctl.planning.agent.past import PastStart, Underway
-from sparkctl.planning.agent.seen import (
+from sparkctl.planning.agent.events import GRACE_S, due_times, noticed
+from sparkctl.planning.agent.observation import (
     ActionKind,
     BoxAction,
     SeenState,
@@ -26,14 +25,15 @@ from sparkctl.planning.agent.seen import (
     ServiceWords,
     StandingKind,
 )
+from sparkctl.planning.agent.past import PastStart, Underway
 from sparkctl.planning.agent.turn import StartTurn, paused_words
 from sparkctl.planning.box.declared import DeclaredService, StartMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from sparkctl.planning.agent.observation import BoxSeen, SeenService
     from sparkctl.planning.agent.past import AgentPast, ServicePast
-    from sparkctl.planning.agent.seen import BoxSeen, SeenService
     from sparkctl.planning.agent.turn import Hindrance
 
 LOOK_S: Final = 5.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sparkctl.planning.agent.seen import ActionKind, Incarnation  # noqa: TC001  (pydantic reads it at run time)
+from sparkctl.planning.agent.observation import ActionKind, Incarnation  # noqa: TC001  (pydantic reads it at run time)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.units import format_duration, format_gib
 from sparkctl.planning.agent import restarts
-from sparkctl.planning.agent.noticed import AGAIN_S, MOVED_BYTES, PATIENCE_S, SLACK_BYTES, beside, short_bytes
-from sparkctl.planning.agent.seen import SERVING, SeenState, ServicePhase, StandingKind
+from sparkctl.planning.agent.events import AGAIN_S, MOVED_BYTES, PATIENCE_S, SLACK_BYTES, beside, short_bytes
+from sparkctl.planning.agent.observation import SERVING, SeenState, ServicePhase, StandingKind
 from sparkctl.planning.box.declared import DeclaredService, StartMode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sparkctl.planning.agent.observation import BoxSeen, SeenService
     from sparkctl.planning.agent.past import AgentPast, PastRefusal, ServicePast
-    from sparkctl.planning.agent.seen import BoxSeen, SeenService
 
 
 class Hindrance(NamedTuple):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from sparkctl.planning.box.usual import USUAL
+from sparkctl.planning.box.gateway_defaults import USUAL
 
 
 class StartMode(StrEnum):

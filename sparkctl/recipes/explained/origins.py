@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sparkctl.base.validation import shown
 from sparkctl.recipes.explained.keys import DOCKER_KEYS, SERVER_KEYS
 from sparkctl.recipes.explained.rendered import CommandPart
-from sparkctl.recipes.host.caches import VARIABLES
+from sparkctl.recipes.host_side.caches import VARIABLES
 from sparkctl.vllm.flags import LINEAR_VARIABLE
 
 if TYPE_CHECKING:

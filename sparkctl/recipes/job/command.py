@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import InputError
-from sparkctl.recipes.host.mounts import HostMount, with_links
+from sparkctl.recipes.host_side.mounts import HostMount, with_links
 from sparkctl.recipes.job.confined import INPUT, OUTPUT, ScriptCall, argument, confined
 from sparkctl.world.docker_run import grammar
 from sparkctl.world.spec import GpuRequest, Mount

@@ -11,7 +11,7 @@ from sparkctl.base.errors import InputError
 if TYPE_CHECKING:
     from sparkctl.base.document import Document
     from sparkctl.recipes.catalog import Catalog
-    from sparkctl.recipes.host.operator import Operator
+    from sparkctl.recipes.host_side.operator import Operator
     from sparkctl.recipes.recipe import Recipe
 
 

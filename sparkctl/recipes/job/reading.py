@@ -10,7 +10,7 @@ from sparkctl.base import document, named_file, regular_file
 from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.base.validation import problems_of, validate
 from sparkctl.recipes import layers, located
-from sparkctl.recipes.job import constraints, parameters, scripts
+from sparkctl.recipes.job import constraints, parameters, script_files
 from sparkctl.recipes.job.job import Job
 from sparkctl.recipes.job.loaded import LoadedJob
 from sparkctl.world.partial_folder import name_problem
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from sparkctl.base.document import Document
     from sparkctl.recipes.catalog import Catalog, CatalogEntry
-    from sparkctl.recipes.host.operator import Operator
-    from sparkctl.recipes.job.scripts import ReadScript
+    from sparkctl.recipes.host_side.operator import Operator
+    from sparkctl.recipes.job.script_files import ReadScript
     from sparkctl.recipes.service import Source
     from sparkctl.world.host import Models
 
@@ -122,7 +122,7 @@ def _script(catalog: Catalog, whole: Document) -> tuple[ReadScript | None, list[
     if node is None or not isinstance(node.content, str) or not node.content:
         return None, []
     try:
-        return scripts.read(catalog, node.content, node.place), []
+        return script_files.read(catalog, node.content, node.place), []
     except ProblemsError as error:
         return None, error.problems
 
@@ -144,7 +144,7 @@ def _with_defaults(script: ReadScript, whole: Document) -> Document:
         return whole
     written = whole.root.children.get("with") or parameters.empty(whole.root.place)
     schema = script.file.declared.parameters
-    return _with(whole, parameters.filled(schema, written, script.document, scripts.PARAMETERS))
+    return _with(whole, parameters.filled(schema, written, script.document, script_files.PARAMETERS))
 
 
 def _with(whole: Document, node: document.Node) -> Document:
@@ -159,7 +159,7 @@ def constraints_of(catalog: Catalog, whole: Document) -> tuple[str, list[Problem
         return "", []
     name = node.content
     shipped = [root.path / "jobs" / name for root in catalog.roots] if "/" not in name else []
-    path = next((one for one in shipped if named_file.there(one)), None) or scripts.beside(node.place, name)
+    path = next((one for one in shipped if named_file.there(one)), None) or script_files.beside(node.place, name)
     try:
         read = constraints.parse(regular_file.read_text(path, constraints.MAX_BYTES), str(path))
     except InputError as error:

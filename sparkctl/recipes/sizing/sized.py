@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sparkctl.memory.pool import HostProfile
     from sparkctl.memory.settings import Settings
     from sparkctl.recipes.catalog import Catalog
-    from sparkctl.recipes.host.operator import Operator
+    from sparkctl.recipes.host_side.operator import Operator
     from sparkctl.recipes.reading import Loader
     from sparkctl.vllm.flags import Resolved
     from sparkctl.world.host import Models

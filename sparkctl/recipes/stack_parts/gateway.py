@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from sparkctl.base.declarations import Declaration, Duration, Finding, NearPath, is_name, wrong
 from sparkctl.base.validation import nearest
-from sparkctl.planning.box.usual import USUAL
+from sparkctl.planning.box.gateway_defaults import USUAL
 from sparkctl.recipes import values
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from docker.utils import kwargs_from_env
 
 from sparkctl.base.errors import EngineError
 from sparkctl.world.docker import build, carry, create, image_files, pull, python, workbench
-from sparkctl.world.docker.created import creation_of
+from sparkctl.world.docker.creation import creation_of
 from sparkctl.world.docker.errors import Endpoint, to_its_end
 from sparkctl.world.docker.inspected import HostFacts, container_of, image_of, info_of, offered_of
 from sparkctl.world.docker.log_tail import DockerLogTail, lines_of

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from sparkctl.base.bounded import UnreadableError, read_json
 from sparkctl.base.errors import EngineError
-from sparkctl.world.docker import inside
+from sparkctl.world.docker import python_script
 from sparkctl.world.docker.errors import within
 from sparkctl.world.docker.image_files import READER, Bare, execute, reader
 from sparkctl.world.engine import ImportedFile, Package
@@ -96,7 +96,7 @@ def imported(
 
 
 def _words(request: str) -> list[str]:
-    return ["-c", inside.STARTER, Path(inside.__file__).read_text(encoding="utf-8"), request]
+    return ["-c", python_script.STARTER, Path(python_script.__file__).read_text(encoding="utf-8"), request]
 
 
 def _run(client: APIClient, reference: str, words: list[str], process: str) -> bytes | None:
@@ -131,7 +131,7 @@ def _files() -> TypeAdapter[dict[str, ImportedFile]]:
 
 
 def _answered(output: bytes, where: str, key: str, adapter: TypeAdapter[T]) -> T:
-    """Return what ``inside`` printed under a key: an image can print anything else in its place."""
+    """Return what ``python_script`` printed under a key: an image can print anything else in its place."""
     try:
         # The answer is the last line: what runs when a Python starts (sitecustomize) may print before it.
         answer = read_json(output.decode(errors="replace").splitlines()[-1])

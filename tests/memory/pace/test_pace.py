@@ -10,7 +10,7 @@ from scripts import speed_table
 from sparkctl.memory.pace import pace
 from sparkctl.memory.pace.pace import Accepted, DraftReading, Pace, together
 from sparkctl.memory.pace.roofline import Reading, reading
-from sparkctl.memory.pace.speed import DENSE_SMALL, Speed
+from sparkctl.memory.pace.roofline_share import DENSE_SMALL, Speed
 
 BANDWIDTH = 273e9
 WEIGHTS = Reading(2_000_000_000, 24_000_000_000, 128, 8, 500_000_000)

@@ -12,7 +12,7 @@ import pytest
 from sparkctl.base.errors import EngineError
 from sparkctl.operations.agent.beside import NobodyBeside
 from sparkctl.operations.agent.resident import Resident
-from sparkctl.operations.agent.state import AGENT
+from sparkctl.operations.agent.state_file import AGENT
 from sparkctl.world.sim.engine import SimEngine
 from tests.support.agent_bench import E4B, FP8, AgentBench
 from tests.support.command_line import Operator, free_port, wait_for

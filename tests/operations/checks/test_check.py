@@ -12,8 +12,8 @@ import pytest
 from sparkctl.base import document
 from sparkctl.base.validation import validate
 from sparkctl.memory.facts import ModelFacts
-from sparkctl.operations.checks import asked
-from sparkctl.operations.checks.asked import AskedServer
+from sparkctl.operations.checks import asked_server
+from sparkctl.operations.checks.asked_server import AskedServer
 from sparkctl.operations.checks.check import Check
 from sparkctl.operations.checks.checker import Checker, Evidence, Named, Result, evidence_lines
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
@@ -34,7 +34,7 @@ CHECKS = sorted(path.stem for path in (shipped_root() / "checks").glob("*.yaml")
 OF_KINDS = {"embedding", "rerank", "transcript"}
 OF_TEXT = [name for name in CHECKS if name not in OF_KINDS]
 KEY = "k3y-of-the-operator"
-HERE = asked.Reached("one", "http://127.0.0.1:1", None)
+HERE = asked_server.Reached("one", "http://127.0.0.1:1", None)
 
 
 def shipped(name: str) -> Named:
@@ -381,9 +381,9 @@ def test_what_a_server_is_asked_follows_from_its_recipe(recipe: str, chat: bool,
     catalog = Catalog([Root(shipped_root(), "shipped")])
     loaded = catalog.recipe(recipe).recipe
     facts = catalog.load("facts", loaded.model.facts or "", ModelFacts)
-    found = asked.subject(loaded, facts, HERE)
+    found = asked_server.subject(loaded, facts, HERE)
     assert (found.chat, found.tools, found.takes & {"image", "audio"}) == (chat, tools, takes)
-    assert asked.subject(loaded, None, HERE).takes == frozenset()
+    assert asked_server.subject(loaded, None, HERE).takes == frozenset()
 
 
 @pytest.mark.parametrize("declared", [None, {"inputs": ["image"], "source": "a model card"}])
@@ -392,7 +392,7 @@ def test_checks_ask_for_the_inputs_that_memory_counts(declared: dict[str, object
     recipe = Catalog([Root(shipped_root(), "shipped")]).recipe("e4b-nvfp4", [override]).recipe
     config = {"vision_config": {"depth": 2}, "audio_config": {"d_model": 8}}
     facts = ModelFacts.model_validate({"config": config, "multimodal": declared})
-    found = asked.subject(recipe, facts, HERE)
+    found = asked_server.subject(recipe, facts, HERE)
     assert found.takes == set(open_inputs(recipe, facts))
     assert ("audio" in found.takes) == (declared is None and "language" not in override)
 

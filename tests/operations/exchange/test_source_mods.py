@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.operations.exchange import importing
-from sparkctl.operations.exchange.baking import ModBaker
+from sparkctl.operations.exchange.mod_baker import ModBaker
 from sparkctl.operations.exchange.source_mods import SourceMods
 from sparkctl.recipes.exchange.launch import Launch, Refused, Word
 from sparkctl.recipes.exchange.material import Material

@@ -10,15 +10,15 @@ import pytest
 
 from sparkctl.base.errors import EngineError, InputError, NotReadyError, SparkctlError
 from sparkctl.operations.groups import by_name
+from sparkctl.operations.groups.host_differences import refuse_different
 from sparkctl.operations.groups.hosts import connected
 from sparkctl.operations.groups.kept import KeptGroup
 from sparkctl.operations.groups.logs import logs_of
-from sparkctl.operations.groups.same import refuse_different
 from sparkctl.operations.groups.watch import GroupWatch
-from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.memory.asked_set import AskedSet
 from sparkctl.world.web import Reply
 from tests.support.fakes import FakeClock, FakeHttp, FakeLocks
-from tests.support.two_sparks import AtOnce, KilledEngine, Life, TwoSparks, two_sparks
+from tests.support.two_sparks import AtOnce, KilledEngine, ProcessLife, TwoSparks, two_sparks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -190,7 +190,7 @@ def lost(two: TwoSparks, host: str, call: str, *, after: bool) -> Iterator[None]
     """Let a host not answer any more from one call to its engine on; afterwards it is there again, as it was."""
     spark = {"a": two.a, "b": two.b}[host]
     engine = spark.engine
-    life = Life(error=EngineError(f"the engine at {host} broke the connection off (to do something)"))
+    life = ProcessLife(error=EngineError(f"the engine at {host} broke the connection off (to do something)"))
     spark.engine = KilledEngine(engine, life, call, after=after)  # type: ignore[assignment]
     try:
         yield

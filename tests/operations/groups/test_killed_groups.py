@@ -10,7 +10,8 @@ import pytest
 from sparkctl.operations.groups import by_name
 from sparkctl.operations.groups.kept import KeptGroup
 from sparkctl.operations.groups.watch import GroupWatch
-from tests.support.two_sparks import AtOnce, KilledEngine, KilledError, Life, TwoSparks, two_sparks
+from tests.support.dying import KilledError
+from tests.support.two_sparks import AtOnce, KilledEngine, ProcessLife, TwoSparks, two_sparks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,7 @@ def two(tmp_path: Path) -> TwoSparks:
 @contextmanager
 def killed(two: TwoSparks, host: str, call: str, *, after: bool) -> Iterator[None]:
     """Kill what works on the two at a call to the engine of one; afterwards both are there again."""
-    life, sparks = Life(), {"a": two.a, "b": two.b}
+    life, sparks = ProcessLife(), {"a": two.a, "b": two.b}
     engines = {name: spark.engine for name, spark in sparks.items()}
     for name, spark in sparks.items():
         spark.engine = KilledEngine(spark.engine, life, call if name == host else "", after=after)  # type: ignore[assignment]

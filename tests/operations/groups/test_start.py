@@ -14,7 +14,7 @@ from sparkctl.operations.groups.kept import KeptGroup, kept
 from sparkctl.operations.groups.logs import logs_of
 from sparkctl.operations.groups.shown import doubts, elsewhere, rank_words
 from sparkctl.operations.hosts.services import everywhere
-from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.memory.asked_set import AskedSet
 from sparkctl.operations.services import running
 from sparkctl.operations.spark import Spark
 from sparkctl.world import labels
@@ -22,7 +22,7 @@ from sparkctl.world.labels import ServiceLabels
 from tests.support.fake_engine import READY_LOG, dies
 from tests.support.fake_world import IMAGE
 from tests.support.fakes import FakeFiles
-from tests.support.two_sparks import PORT, KilledEngine, Life, TwoSparks, two_sparks
+from tests.support.two_sparks import PORT, KilledEngine, ProcessLife, TwoSparks, two_sparks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -253,7 +253,7 @@ def test_an_rdma_device_that_no_process_reaches_is_said_h8(two: TwoSparks) -> No
 
 def test_a_host_that_goes_away_while_it_starts_is_said_and_its_rank_is_kept_in_mind(two: TwoSparks) -> None:
     two.a.http.serving.clear()  # type: ignore[union-attr]
-    engine, life = two.b.engine, Life(error=EngineError("b is not reached any more"))
+    engine, life = two.b.engine, ProcessLife(error=EngineError("b is not reached any more"))
     two.b.engine = KilledEngine(engine, life)  # type: ignore[assignment]
     sleep = two.a.clock.sleep
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.base.errors import EngineError
-from sparkctl.cli.hosts.brought import show
+from sparkctl.cli.hosts.distribute_lines import show
 from sparkctl.cli.output import Output
 from sparkctl.operations.doctor import Status
 from sparkctl.operations.hosts import held
+from sparkctl.operations.hosts.connection import world_there
 from sparkctl.operations.hosts.distribute.one_host import Brought
 from sparkctl.operations.hosts.doctor import check
 from sparkctl.operations.hosts.judged import of_holds
-from sparkctl.operations.hosts.reached import world_there
 from sparkctl.operations.hosts.same import HeldFile
 from sparkctl.world.local.models.folders import DiskModels
 from sparkctl.world.opening.log_report import LogReport

@@ -8,10 +8,10 @@ import pytest
 
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.operations.hosts.add import add
+from sparkctl.operations.hosts.answers import asked, refuse_twice
+from sparkctl.operations.hosts.connection import world_there
 from sparkctl.operations.hosts.doctor import check, doctor
-from sparkctl.operations.hosts.everywhere import asked, refuse_twice
 from sparkctl.operations.hosts.listed import hosts, place
-from sparkctl.operations.hosts.reached import world_there
 from sparkctl.operations.hosts.services import everywhere
 from sparkctl.world.opening.log_report import LogReport
 from tests.support.fake_hosts import FACTS, FakeReach, FakeThere

@@ -10,7 +10,7 @@ import pytest
 from sparkctl.mods import on_disk
 from sparkctl.mods.checksum import md5_of
 from sparkctl.operations.hosts import held
-from sparkctl.operations.hosts.reached import world_there
+from sparkctl.operations.hosts.connection import world_there
 from sparkctl.operations.mods.fetched import fetch_missing
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.opening.log_report import LogReport

@@ -23,7 +23,7 @@ from sparkctl.world.labels import LABEL_THROWAWAY
 from sparkctl.world.local.locks import FileLocks
 from tests.support.engine_fixtures import BASE, FIRST, NEW
 from tests.support.fakes import FakeReport
-from tests.support.killed import Changes, Machine
+from tests.support.killed import Changes, KillableMachine
 from tests.support.wheelhouse import pip_base, wheelhouse
 
 if TYPE_CHECKING:
@@ -82,9 +82,9 @@ class Kitchen(NamedTuple):
         return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def _machine(home: Path, host: str) -> Machine:
+def _machine(home: Path, host: str) -> KillableMachine:
     (home / "folder").mkdir(parents=True)
-    return Machine(home, home / "folder", home, host, "gb10")
+    return KillableMachine(home, home / "folder", home, host, "gb10")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from tests.support.command_line import wait_for
 from tests.support.docker_spark import HOST
 from tests.support.engine_fixtures import FIRST
-from tests.support.killed import Machine
+from tests.support.killed import KillableMachine
 from tests.support.killing import EACH_KILL, Subject
 from tests.support.small_job import write_job
 
@@ -158,7 +158,7 @@ def test_the_log_is_followed_and_kept(bench: Bench) -> None:
 
 def _machine(tmp_path: Path, name: str, host: str, engine: DockerEngine) -> tuple[Subject, Path]:
     home = tmp_path / name
-    machine = Machine(home, home / "folder", home, host, "test")
+    machine = KillableMachine(home, home / "folder", home, host, "test")
     job = f"k{time.monotonic_ns() % 10**10}"
     (machine.folder / "recipes" / "hosts").mkdir(parents=True)
     (machine.folder / "recipes" / "hosts" / "test.yaml").write_text(HOST)

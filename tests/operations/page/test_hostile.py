@@ -15,7 +15,7 @@ import pytest
 
 from sparkctl.base.shown import one_line, unseen
 from sparkctl.operations.agent.kept import BoxEvent, keep_event
-from sparkctl.operations.page import calling, rendered
+from sparkctl.operations.page import client_examples, rendered
 from sparkctl.operations.page.view import BoxView, GatewayOnPage, RequestOnPage
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeReport
@@ -92,7 +92,7 @@ def test_no_text_of_a_view_leaves_its_event_and_none_is_unseen(text: str) -> Non
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_what_is_pasted_has_no_character_that_is_not_seen(text: str) -> None:
-    for way in calling.ways(filled(BoxView, text), "http://spark:8090"):
+    for way in client_examples.ways(filled(BoxView, text), "http://spark:8090"):
         assert unseen(way.text) == []
 
 

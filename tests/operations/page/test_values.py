@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.base.units import GIB
-from sparkctl.operations.page import bar, calling, course, health, rendered, tables
+from sparkctl.operations.page import bar, client_examples, course, health, rendered, tables
 from sparkctl.operations.page.seen import buddies
 from sparkctl.operations.page.view import (
     AgentOnPage,
@@ -237,7 +237,7 @@ def test_the_same_tables_are_in_the_page_and_in_the_stream() -> None:
 @given(st.text(max_size=30), st.booleans())
 def test_what_is_pasted_is_one_command_and_valid_python(name: str, needs_key: bool) -> None:
     found = view(gateway=GatewayOnPage("http://127.0.0.1:1", (name,), needs_key=needs_key))
-    curl, python, _ = calling.ways(found, "https://spark:8080")
+    curl, python, _ = client_examples.ways(found, "https://spark:8080")
     words = shlex.split(curl.text.replace("\\\n", " "))
     assert words[:2] == ["curl", "https://spark:8080/v1/chat/completions"]
     assert json.loads(words[-1])["model"] == name
@@ -248,9 +248,9 @@ def test_what_is_pasted_is_one_command_and_valid_python(name: str, needs_key: bo
 
 def test_without_a_gateway_the_service_itself_is_called() -> None:
     found = view(READY._replace(url="http://127.0.0.1:8003", served=("gemma",)))
-    assert '"model": "gemma"' in calling.ways(found, "http://spark:9")[0].text
-    assert "http://127.0.0.1:8003/v1" in calling.ways(found, "http://spark:9")[0].text
-    assert calling.ways(view()) == ()
+    assert '"model": "gemma"' in client_examples.ways(found, "http://spark:9")[0].text
+    assert "http://127.0.0.1:8003/v1" in client_examples.ways(found, "http://spark:9")[0].text
+    assert client_examples.ways(view()) == ()
 
 
 # --- free blocks -----------------------------------------------------------------------------------------------------

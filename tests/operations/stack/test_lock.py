@@ -11,7 +11,7 @@ import pytest
 
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.operations.spark import Spark
-from sparkctl.operations.stack import locked
+from sparkctl.operations.stack.lock import stack_lock
 from sparkctl.operations.stack.lock.behind import own_digests
 from sparkctl.world.engine import OfferedImage
 from sparkctl.world.host import ModelFile, ModelRecord
@@ -211,7 +211,7 @@ def test_a_silent_registry_is_asked_once_for_an_image(spark: FakeSpark) -> None:
 def test_a_shipped_stack_is_locked_in_the_operators_own_folder(tmp_path: Path) -> None:
     spark = FakeSpark(tmp_path)
     world = spark.world(FakeReport())
-    assert locked.path_of(world, world.catalog.stack("executor")) == (
+    assert stack_lock.path_of(world, world.catalog.stack("executor")) == (
         spark.operator.config / "recipes/stacks/executor.lock"
     )
 
@@ -399,13 +399,13 @@ def test_apply_is_refused_with_a_line_for_each_mismatch(spark: FakeSpark) -> Non
     world = spark.world(FakeReport())
     loader = world.loader(world.ports.models, world.images)
     services = world.services(loader, loader.located(["box"], (), strict=False))
-    assert locked.mismatches(world, "box", services) == []
-    locked.require(world, "box", services)
+    assert stack_lock.mismatches(world, "box", services) == []
+    stack_lock.require(world, "box", services)
     spark.engine.digests[IMAGE] = (f"vllm/vllm-openai@{NEW}",)
     again = spark.world(FakeReport())
-    assert locked.mismatches(again, "box", services) == [f"small: image: locked {OLD}, found {NEW}"]
+    assert stack_lock.mismatches(again, "box", services) == [f"small: image: locked {OLD}, found {NEW}"]
     with pytest.raises(InputError, match=f"not as it was locked:\nsmall: image: locked {OLD}, found {NEW}") as refused:
-        locked.require(again, "box", services)
+        stack_lock.require(again, "box", services)
     assert refused.value.hint == "bring back what was locked, or take what is here: sparkctl lock box"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.mods.checksum import md5_of
-from sparkctl.operations.stack.compared import compared
+from sparkctl.operations.stack.generation_changes import compared
 from sparkctl.operations.stack.resolved import kept, kept_service, resolved
 from sparkctl.operations.stack.restored import restorable, restored
 from tests.support.applied_stack import DIGEST, NEW, OLD, STACK, AppliedStack

@@ -10,9 +10,7 @@ from pydantic import TypeAdapter
 
 from sparkctl.base.units import GIB
 from sparkctl.planning.agent.decision import decide
-from sparkctl.planning.agent.past import AgentPast
-from sparkctl.planning.agent.restarts import HOUR_S, STARTS_AN_HOUR
-from sparkctl.planning.agent.seen import (
+from sparkctl.planning.agent.observation import (
     LONG,
     ActionKind,
     ActionOutcome,
@@ -24,6 +22,8 @@ from sparkctl.planning.agent.seen import (
     Standing,
     StandingKind,
 )
+from sparkctl.planning.agent.past import AgentPast
+from sparkctl.planning.agent.restarts import HOUR_S, STARTS_AN_HOUR
 from sparkctl.planning.box.declared import DeclaredService, Restarts, StartMode
 from tests.support.thorough import examples
 

@@ -8,8 +8,7 @@ from pydantic import TypeAdapter
 
 from sparkctl.base.units import GIB
 from sparkctl.planning.agent.decision import Decision, decide
-from sparkctl.planning.agent.past import AgentPast
-from sparkctl.planning.agent.seen import (
+from sparkctl.planning.agent.observation import (
     LONG,
     ActionKind,
     ActionOutcome,
@@ -21,6 +20,7 @@ from sparkctl.planning.agent.seen import (
     Standing,
     StandingKind,
 )
+from sparkctl.planning.agent.past import AgentPast
 from sparkctl.planning.box.declared import DeclaredService, Restarts, StartMode
 
 RESTARTS = Restarts(10.0, 300.0, 3, 1800.0)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.base.errors import InputError
-from sparkctl.recipes.host.mounts import HostMount
+from sparkctl.recipes.host_side.mounts import HostMount
 from sparkctl.recipes.job import command
 from sparkctl.recipes.job.command import RunOrder, input_mounts
 from sparkctl.recipes.job.confined import ScriptCode

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparkctl.base.errors import InputError
-from sparkctl.recipes.host.operator import Operator
+from sparkctl.recipes.host_side.operator import Operator
 from sparkctl.recipes.job.reading import base_problems, input_folder, input_source, load_job
 from tests.support.fakes import FakeModels
 from tests.support.job_shop import JobShop

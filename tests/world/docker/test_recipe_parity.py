@@ -14,7 +14,7 @@ from sparkctl.memory.pool import HostProfile
 from sparkctl.mods import on_disk, placed
 from sparkctl.mods.manifest import Mod
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
-from sparkctl.recipes.host.operator import Operator
+from sparkctl.recipes.host_side.operator import Operator
 from sparkctl.recipes.mods import PINS
 from sparkctl.recipes.reading import Loader
 from sparkctl.world.local.disk import DiskFiles

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.planning.agent.seen import ActionKind, SeenState, StandingKind
+from sparkctl.planning.agent.observation import ActionKind, SeenState, StandingKind
 from sparkctl.planning.box.declared import StartMode
 from sparkctl.planning.gateway.desk.events import SeenAtDesk, ServicesSeen
 from sparkctl.planning.gateway.desk.service import DeskDeclared, DeskState
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from sparkctl.operations.agent.beside import BoxLook
+    from sparkctl.planning.agent.observation import SeenService, ServiceWords
     from sparkctl.planning.agent.past import AgentPast, ServicePast
-    from sparkctl.planning.agent.seen import SeenService, ServiceWords
     from sparkctl.planning.box.declared import DeclaredService
 
 _LIVE: Final = {

@@ -20,7 +20,7 @@ from sparkctl.planning.gateway.desk.effects import (
     TellWaiter,
 )
 from sparkctl.planning.gateway.desk.events import DeskTick, RequestAsked, RequestEnded
-from sparkctl.planning.gateway.desk.rules.waiting import waiting_words
+from sparkctl.planning.gateway.desk.rules.waiting_words import waiting_words
 from sparkctl.planning.gateway.desk.step import EMPTY, step
 
 if TYPE_CHECKING:

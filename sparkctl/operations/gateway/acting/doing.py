@@ -11,12 +11,12 @@ import traceback
 from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import InputError, SparkctlError
-from sparkctl.operations.agent import acting
+from sparkctl.operations.agent import actions
 from sparkctl.operations.changes import controller
 from sparkctl.operations.planner import planner
 from sparkctl.operations.stack import standing
 from sparkctl.operations.stack.restored import restored
-from sparkctl.planning.agent.seen import ActionKind, ActionResult, BoxAction
+from sparkctl.planning.agent.observation import ActionKind, ActionResult, BoxAction
 from sparkctl.planning.gateway.desk.admitted import admitted
 from sparkctl.planning.gateway.desk.events import (
     MemoryLooked,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.gateway.acting.worker import OneWorker
-    from sparkctl.planning.agent.seen import ActionOutcome
+    from sparkctl.planning.agent.observation import ActionOutcome
     from sparkctl.planning.box.generation import KeptGeneration
     from sparkctl.planning.gateway.desk.effects import HoldService, StartService, StopService
     from sparkctl.planning.gateway.desk.events import DeskEvent
@@ -106,14 +106,14 @@ class Doing:
             self._over(name, StartFailed(name, "the stack that is applied does not have it any more"))
             return
         action = BoxAction(ActionKind.START, name, effect.why)
-        self._over(name, _started(name, acting.done(self._world, kept, action, generation.reserve_bytes)))
+        self._over(name, _started(name, actions.done(self._world, kept, action, generation.reserve_bytes)))
 
     def _stop(self, effect: StopService) -> None:
         name = effect.service
         try:
             controller(self._world, []).down([name])
         except SparkctlError as error:
-            self._over(name, StopFailed(name, acting.first_line(error.message)))
+            self._over(name, StopFailed(name, actions.first_line(error.message)))
         except Exception:  # noqa: BLE001  (a defect in one stop must not end the thread that does the others)
             self._world.report.warn(f"{name}: a defect of sparkctl, please report it:\n{traceback.format_exc()}")
             self._over(name, StopFailed(name, "a defect of sparkctl kept it from being stopped"))
@@ -131,7 +131,7 @@ class Doing:
         try:
             self._tell(self._looked())
         except SparkctlError as error:
-            self._tell(MemoryLooked(None, acting.first_line(error.message)))
+            self._tell(MemoryLooked(None, actions.first_line(error.message)))
         except Exception:  # noqa: BLE001  (the desk waits for each look)
             self._world.report.warn(f"a defect of sparkctl, please report it:\n{traceback.format_exc()}")
             self._tell(MemoryLooked(None, "a defect of sparkctl kept it from looking at the memory"))
@@ -150,7 +150,7 @@ class Doing:
             try:
                 services.append(restored(self._world, kept, pull=False))
             except SparkctlError as error:
-                self._world.report.warn(f"{kept.name} is left out: {acting.first_line(error.message)}")
+                self._world.report.warn(f"{kept.name} is left out: {actions.first_line(error.message)}")
         plans = planner(self._world, generation.reserve_bytes)
         asked, running, pool = plans.sides(plans.expected(services))
         return MemoryLooked(admitted({one.name: one for one in asked}, running, pool))

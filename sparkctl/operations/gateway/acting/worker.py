@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sparkctl.planning.agent.seen import ActionOutcome
+    from sparkctl.planning.agent.observation import ActionOutcome
 
 
 class Thread:

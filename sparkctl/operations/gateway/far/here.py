@@ -8,7 +8,7 @@ from sparkctl.operations import differences, secrets
 from sparkctl.operations.gateway.far.looking import FarService
 from sparkctl.operations.gateway.named import count
 from sparkctl.operations.gateway.requests.served import ServerAt
-from sparkctl.planning.agent.seen import SeenState
+from sparkctl.planning.agent.observation import SeenState
 from sparkctl.planning.gateway.desk.events import SeenAtDesk
 from sparkctl.planning.gateway.desk.service import DeskState
 from sparkctl.planning.gateway.places.elsewhere import FarNamed

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.hosts.reached import ConnectedHost
+    from sparkctl.operations.hosts.connection import ConnectedHost
     from sparkctl.operations.page.seen.server_looks import ServerLooks
     from sparkctl.recipes.hosts.declared import DeclaredHost
     from sparkctl.world.engine import Container

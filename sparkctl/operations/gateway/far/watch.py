@@ -11,7 +11,7 @@ from sparkctl.base.errors import EngineError, SparkctlError
 from sparkctl.base.units import format_duration
 from sparkctl.operations.agent.agent import LOOK_S
 from sparkctl.operations.gateway.far.looking import Looking, services_there
-from sparkctl.operations.hosts.reached import ASKED_S, world_of
+from sparkctl.operations.hosts.connection import ASKED_S, world_of
 from sparkctl.operations.page.seen.server_looks import ServerLooks
 from sparkctl.operations.page.seen.watched import BoxWatch
 from sparkctl.operations.page.view import TroubleOnPage
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.gateway.far.looking import FarService
-    from sparkctl.operations.hosts.reached import ConnectedHost
+    from sparkctl.operations.hosts.connection import ConnectedHost
     from sparkctl.operations.page.view import BoxView
     from sparkctl.recipes.hosts.declared import DeclaredHost
     from sparkctl.world.host import MachineFacts

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from sparkctl.base.errors import CheckError, EngineError, InputError, SparkctlError
 from sparkctl.operations.hosts import listed
+from sparkctl.operations.hosts.answers import AT_ONCE
+from sparkctl.operations.hosts.connections import connected
 from sparkctl.operations.hosts.distribute.at_once import at_once
 from sparkctl.operations.hosts.distribute.one_host import Distributed, LookedHosts, OneHost
-from sparkctl.operations.hosts.everywhere import AT_ONCE
 from sparkctl.operations.hosts.held import holds, named
-from sparkctl.operations.hosts.opened import connected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sparkctl.operations.context import World
+    from sparkctl.operations.hosts.connections import HostWay
     from sparkctl.operations.hosts.distribute.one_host import Brought, WantedCopies
-    from sparkctl.operations.hosts.opened import HostWay
     from sparkctl.operations.hosts.same import HostHolds
     from sparkctl.operations.stack.lock.behind import Names
     from sparkctl.recipes.hosts.declared import DeclaredHost

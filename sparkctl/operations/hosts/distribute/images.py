@@ -11,13 +11,13 @@ from sparkctl.operations.hosts.distribute import decided
 from sparkctl.operations.hosts.distribute.decided import LAST_BYTES
 from sparkctl.operations.hosts.distribute.moments import CopyMoments
 from sparkctl.operations.hosts.same import same_image
-from sparkctl.operations.services import pulling
+from sparkctl.operations.services import image_pull
 from sparkctl.operations.stack.lock.behind import own_digests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from sparkctl.operations.hosts.opened import HostWay
+    from sparkctl.operations.hosts.connections import HostWay
     from sparkctl.world.engine import Image, ImageCarrier
     from sparkctl.world.ports import Report
 
@@ -97,7 +97,7 @@ def bring(report: Report, copy: ImageCopy) -> int:
     carrier = _carrier(copy.target)
     came = 0
     if copy.pulled is not None:
-        pulling.pull(copy.target.world.ports, report, name, copy.pulled)
+        image_pull.pull(copy.target.world.ports, report, name, copy.pulled)
         if "@" not in copy.reference:
             carrier.tag(copy.pulled, copy.reference)
     elif copy.source is not None and copy.image is not None:

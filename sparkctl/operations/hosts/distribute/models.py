@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from sparkctl.operations.hosts.opened import HostWay
+    from sparkctl.operations.hosts.connections import HostWay
     from sparkctl.world.host import StoredFile
     from sparkctl.world.ports import Report
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.base.errors import SparkctlError
+    from sparkctl.operations.hosts.connections import HostWay
     from sparkctl.operations.hosts.distribute.images import ImageCopy
     from sparkctl.operations.hosts.distribute.models import CopyWay, ModelCopy
-    from sparkctl.operations.hosts.opened import HostWay
     from sparkctl.operations.hosts.same import HostHolds
     from sparkctl.operations.stack.lock.behind import Names
     from sparkctl.world.ports import Report

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import DoesNotFitError, InputError
 from sparkctl.base.units import format_bytes, format_gib
-from sparkctl.operations.guard.said import refuse_closed
+from sparkctl.operations.guard.live_state import refuse_closed
 from sparkctl.operations.jobs.memory.need import need as need_of
-from sparkctl.operations.memory.fitting import stopping
+from sparkctl.operations.memory.asked_set import stopping
 from sparkctl.operations.planner import planner
 from sparkctl.planning.admission import Change, Need, Sizes, Switch
 from sparkctl.planning.plan import make_plan

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl.base.errors import CheckError, EngineError
 from sparkctl.base.shown import one_line
 from sparkctl.base.units import format_bytes
-from sparkctl.operations.jobs.checked import checked
 from sparkctl.operations.jobs.image import image_reference, packages_of
 from sparkctl.operations.jobs.product import provenance
 from sparkctl.operations.jobs.product.provenance import MadeBy, MadeFile, MadeIn, MadeOf, MadeOn, Provenance
-from sparkctl.operations.jobs.proved import proved
+from sparkctl.operations.jobs.product_headers import checked
+from sparkctl.operations.jobs.product_trial import proved
 from sparkctl.operations.jobs.runs.asked import image_key
 from sparkctl.recipes.job import digest
 from sparkctl.world.partial_folder import UNFINISHED_CONFIG

@@ -8,9 +8,9 @@ from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.real_path import real
 from sparkctl.memory.weights import checkpoint
 from sparkctl.operations.jobs import image, ordered
-from sparkctl.operations.jobs.checked import COMPARED
 from sparkctl.operations.jobs.product import provenance
 from sparkctl.operations.jobs.product.provenance import WantedProduct, differences
+from sparkctl.operations.jobs.product_headers import COMPARED
 from sparkctl.operations.memory.product import refuse_quantized
 from sparkctl.recipes.job import digest
 from sparkctl.recipes.job.reading import input_folder, input_source, load_job

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl.base.errors import EngineError
 from sparkctl.base.units import format_bytes, format_duration
 from sparkctl.operations.jobs.runs.said import Said
-from sparkctl.operations.services.pulling import LAST_BYTES
+from sparkctl.operations.services.image_pull import LAST_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import SparkctlError
 from sparkctl.base.units import format_gib
+from sparkctl.operations.memory.asked_set import AskedSet
 from sparkctl.operations.memory.fits import FitKind, fits
-from sparkctl.operations.memory.fitting import AskedSet
 from sparkctl.operations.memory.plan import plan
 from sparkctl.operations.page.view import RoomOnPage
 

@@ -24,7 +24,7 @@ from sparkctl.planning.box.lock_file import (
     LockedProduct,
     LockedService,
 )
-from sparkctl.recipes.host import version
+from sparkctl.recipes.host_side import version
 from sparkctl.recipes.job.maker import maker_of
 from sparkctl.vllm import image_version
 from sparkctl.world.host import ModelFile, ModelRecord

@@ -10,8 +10,8 @@ from packaging.version import Version
 
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.validation import nearest
-from sparkctl.operations.explained.side import side
-from sparkctl.operations.stack import locked as locking
+from sparkctl.operations.explained.release_side import side
+from sparkctl.operations.stack.lock import stack_lock as locking
 from sparkctl.operations.stack.lock.behind import Offers, locked_files, own_digests, repository
 from sparkctl.recipes.explained import release
 from sparkctl.recipes.explained.release import Side
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.stack.locked import WrittenLock
+    from sparkctl.operations.stack.lock.stack_lock import WrittenLock
     from sparkctl.planning.box.lock_file import LockedModel, LockedService, StackLock
     from sparkctl.recipes.located import Located
     from sparkctl.recipes.service import Source

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import EngineError, InputError, SparkctlError, WaitInterruptedError
-from sparkctl.operations.hosts.opened import opened
+from sparkctl.operations.hosts.connections import opened
 from sparkctl.operations.hosts.told import HostReport, said_of_host
 from sparkctl.operations.stack import apply as one_host
 from sparkctl.operations.stack.generations import Generations

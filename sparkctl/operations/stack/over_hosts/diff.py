@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.operations.hosts.opened import ask_all, opened
+from sparkctl.operations.hosts.connections import ask_all, opened
 from sparkctl.operations.stack.diff import diff
 from sparkctl.operations.stack.over_hosts.groups import StackGroups
 from sparkctl.operations.stack.over_hosts.look import world_of_part
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.hosts.opened import OpenHost
+    from sparkctl.operations.hosts.connections import OpenHost
     from sparkctl.operations.stack.diff import StackDiff
     from sparkctl.operations.stack.over_hosts.placing import PlacedHost, PlacedStack
     from sparkctl.recipes.stack import LoadedStack

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from sparkctl.operations import deployed
 from sparkctl.operations.groups import kept
 from sparkctl.operations.groups.hands import hands_of
+from sparkctl.operations.groups.proof.wait import ended
 from sparkctl.operations.groups.ranks import port_of, rendered_of, services_of
 from sparkctl.operations.groups.start import differing, start_group
-from sparkctl.operations.groups.wait import ended
-from sparkctl.operations.hosts.opened import HostWay
+from sparkctl.operations.hosts.connections import HostWay
 from sparkctl.operations.hosts.told import HostReport
-from sparkctl.operations.memory.fitting import AskedSet
-from sparkctl.operations.stack.locked import require
+from sparkctl.operations.memory.asked_set import AskedSet
+from sparkctl.operations.stack.lock.stack_lock import require
 from sparkctl.operations.stack.over_hosts.look import world_of_part
 from sparkctl.operations.stack.over_hosts.placing import PlacedAction
 from sparkctl.operations.stack.resolved import declared
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.hosts.opened import OpenHost
+    from sparkctl.operations.hosts.connections import OpenHost
     from sparkctl.operations.stack.over_hosts.placing import PlacedStack
 
 _STARTS = {PlacedAction.STARTS, PlacedAction.MOVES, PlacedAction.RUNS}

@@ -15,7 +15,7 @@ from sparkctl.base.errors import EngineError, InputError, ProblemsError
 from sparkctl.memory.pool import Pool
 from sparkctl.operations.groups.kept import kept as kept_groups
 from sparkctl.operations.hosts import listed
-from sparkctl.operations.hosts.opened import ask_all, with_records_of
+from sparkctl.operations.hosts.connections import ask_all, with_records_of
 from sparkctl.operations.stack.over_hosts.look import StackOnHost, kept_there, look, recipes_of, services_of
 from sparkctl.planning.box.declared import StartMode
 from sparkctl.planning.placement.place import place
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sparkctl.base.errors import SparkctlError
     from sparkctl.operations.context import World
-    from sparkctl.operations.hosts.opened import OpenHost
+    from sparkctl.operations.hosts.connections import OpenHost
     from sparkctl.planning.admission import Wanted
     from sparkctl.planning.placement.values import Placement
     from sparkctl.recipes.hosts.declared import DeclaredHost

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import DoesNotFitError, InputError
 from sparkctl.operations.hosts import listed
-from sparkctl.operations.hosts.opened import opened
+from sparkctl.operations.hosts.connections import opened
 from sparkctl.operations.stack.over_hosts.asked import refuse_one_host
 from sparkctl.operations.stack.over_hosts.placing import declared_hosts, placed
 from sparkctl.recipes.hosts.part import stack_of_recipes

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.operations import deployed
 from sparkctl.operations.hosts import listed
-from sparkctl.operations.hosts.opened import opened, with_records_of
+from sparkctl.operations.hosts.connections import opened, with_records_of
 from sparkctl.operations.hosts.told import HostReport, said_of_host
-from sparkctl.operations.stack import compared, history
+from sparkctl.operations.stack import generation_changes, history
 from sparkctl.operations.stack import rollback as one_host
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.operations.stack.one_at_a_time import Effect
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.stack.compared import ServiceChange
+    from sparkctl.operations.stack.generation_changes import ServiceChange
     from sparkctl.operations.stack.history import PastApply
     from sparkctl.operations.stack.over_hosts.acting import DoneOnHosts
     from sparkctl.planning.box.generation import KeptService
@@ -142,7 +142,9 @@ def _on(
         had = {service.name for service in _services(kept[name], now.whole)}
         goes = [service for service in there if service in had and (prune or service in wanted)]
         before = kept[name][-1] if kept[name] else None
-        return HostBack(name, HostEffect(world, Effect((), empty, goes)), tuple(compared.changes(before, empty)))
+        return HostBack(
+            name, HostEffect(world, Effect((), empty, goes)), tuple(generation_changes.changes(before, empty))
+        )
     restoring = one_host.prepared(world, mine.number, prune=prune, pull=pull)
     own = {service.name for service in mine.services}
     goes = [service for service in there if service in wanted - own or service in restoring.effect.goes]

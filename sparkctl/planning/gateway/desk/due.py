@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from sparkctl.planning.gateway.desk.rules import idle, making_room, waiting
-from sparkctl.planning.gateway.desk.rules.queueing import waits_until
+from sparkctl.planning.gateway.desk.rules import idle, making_room, waiting_words
+from sparkctl.planning.gateway.desk.rules.queue import waits_until
 from sparkctl.planning.gateway.desk.state import DeskWork
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def due_s(desk: Desk, now: float) -> float | None:
     for request in work.waiters():
         service = work.services[request.service]
         if request.stream:
-            times.append(waiting.tell_at(request))
+            times.append(waiting_words.tell_at(request))
         times.append(waits_until(request, service))
     for service in work.services.values():
         at = idle.idle_at(service)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from sparkctl.planning.box.usual import USUAL
+from sparkctl.planning.box.gateway_defaults import USUAL
 
 WAIT_S: Final = USUAL.wait_s
 """How long a request waits at most, where the gateway's stack does not say it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.planning.gateway.desk.events import MemoryLooked
-from sparkctl.planning.gateway.desk.rules import idle, making_room, queueing, told, waiting
+from sparkctl.planning.gateway.desk.rules import idle, making_room, queue, told, waiting_words
 from sparkctl.planning.gateway.desk.state import Desk, DeskWork
 
 if TYPE_CHECKING:
@@ -35,14 +35,14 @@ def step(desk: Desk, event: DeskEvent, now: float) -> DeskStep:
     work = DeskWork(desk, now)
     told.note(event, work)
     making_room.check(work)
-    queueing.serve(work)
-    queueing.refuse(work)
+    queue.serve(work)
+    queue.refuse(work)
     making_room.check(work)
     if isinstance(event, MemoryLooked):
         making_room.decide(work, event.fits)
-        queueing.refuse(work)
-    queueing.serve(work)
+        queue.refuse(work)
+    queue.serve(work)
     idle.stop(work)
     making_room.look(work)
-    waiting.tell(work)
+    waiting_words.tell(work)
     return DeskStep(work.frozen(), tuple(work.effects))

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.units import format_duration, format_gib
-from sparkctl.recipes.host.caches import COMPILED
+from sparkctl.recipes.host_side.caches import COMPILED
 from sparkctl.vllm.server import Route
 from sparkctl.world.docker_run.spelling import quote
 

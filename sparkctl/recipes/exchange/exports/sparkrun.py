@@ -14,7 +14,7 @@ from sparkctl.base.errors import InputError
 from sparkctl.recipes.exchange.exports import promises
 from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile
 from sparkctl.recipes.exchange.yaml_text import document, lines, noted
-from sparkctl.recipes.host.caches import COMPILED, MODELS, MODELS_OF_USERS
+from sparkctl.recipes.host_side.caches import COMPILED, MODELS, MODELS_OF_USERS
 from sparkctl.world.docker_run import grammar
 from sparkctl.world.docker_run.spelling import quote
 from sparkctl.world.docker_run.values import write_device, write_size, write_ulimit

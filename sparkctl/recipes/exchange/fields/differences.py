@@ -11,7 +11,7 @@ from sparkctl.base.errors import InputError, Place
 from sparkctl.recipes.exchange.fields.options import shown_option
 from sparkctl.recipes.exchange.fields.server import serving
 from sparkctl.recipes.exchange.launch import Word
-from sparkctl.recipes.host.caches import MODELS, MODELS_OF_USERS
+from sparkctl.recipes.host_side.caches import MODELS, MODELS_OF_USERS
 from sparkctl.vllm import flags
 from sparkctl.vllm.command import words as serve_words
 from sparkctl.world.docker_run import grammar

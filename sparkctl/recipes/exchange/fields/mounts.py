@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.recipes.exchange.fields.options import HOME, allowed
-from sparkctl.recipes.host.caches import COMPILED, MODELS, MODELS_OF_USERS, VARIABLES
+from sparkctl.recipes.host_side.caches import COMPILED, MODELS, MODELS_OF_USERS, VARIABLES
 
 if TYPE_CHECKING:
     from sparkctl.recipes.exchange.fields.draft import Draft, SourceItem

@@ -10,7 +10,7 @@ import pytest
 
 from sparkctl.base.errors import EngineError
 from sparkctl.operations.gateway.on_page import GatewayPage
-from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.memory.asked_set import AskedSet
 from sparkctl.operations.services.up import up
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.planning.box.generation import APPLIED, GenerationEnd

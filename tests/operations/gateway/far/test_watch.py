@@ -9,7 +9,7 @@ import pytest
 from sparkctl.base.errors import EngineError
 from sparkctl.operations.gateway.far.looking import NO_TLS
 from sparkctl.operations.gateway.far.watch import BOX_S, HELD_S, HostLook, HostWatch, uptime_s
-from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.memory.asked_set import AskedSet
 from sparkctl.operations.services.up import up
 from sparkctl.planning.gateway.desk.service import DeskState
 from sparkctl.recipes.hosts.declared import DeclaredHost

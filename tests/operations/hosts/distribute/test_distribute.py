@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.base.errors import CheckError, EngineError, InputError
+from sparkctl.operations.hosts.connections import connected
 from sparkctl.operations.hosts.distribute.decided import refuse_outside
 from sparkctl.operations.hosts.distribute.models import CopyWay
 from sparkctl.operations.hosts.distribute.one_host import WantedCopies
 from sparkctl.operations.hosts.listed import hosts
-from sparkctl.operations.hosts.opened import connected
 from sparkctl.world.engine import OfferedImage
 from sparkctl.world.host import StoredFile
 from sparkctl.world.opening.log_report import LogReport

@@ -15,6 +15,7 @@ import pytest
 from sparkctl.base.errors import EngineError
 from sparkctl.base.units import GIB
 from tests.operations.stack.over_hosts.test_groups import PAIR, ranks
+from tests.support.dying import KilledError
 from tests.support.fake_engine import FakeEngine
 from tests.support.fakes import FakeStore
 from tests.support.fleet import FilledHost, Fleet
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
 APPLY = ("apply", "fleet", "--prune")
 BACK = ("rollback", "--all-hosts")
 SMALLER = "set: {limits.context: 8192}"
-
-
-class KilledError(BaseException):
-    """The process is no more."""
 
 
 class Kills:

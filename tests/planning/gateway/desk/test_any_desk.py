@@ -33,7 +33,7 @@ from sparkctl.planning.gateway.desk.events import (
 )
 from sparkctl.planning.gateway.desk.request import DeskRequest
 from sparkctl.planning.gateway.desk.room import DeskRoom
-from sparkctl.planning.gateway.desk.rules.waiting import waiting_words
+from sparkctl.planning.gateway.desk.rules.waiting_words import waiting_words
 from sparkctl.planning.gateway.desk.service import DeskDeclared, DeskState
 from sparkctl.planning.gateway.desk.step import EMPTY, step
 from tests.support.thorough import examples

@@ -29,7 +29,7 @@ from sparkctl.planning.gateway.desk.events import (
     StopFailed,
 )
 from sparkctl.planning.gateway.desk.request import RequestPlace
-from sparkctl.planning.gateway.desk.rules.queueing import arrive
+from sparkctl.planning.gateway.desk.rules.queue import arrive
 from sparkctl.planning.gateway.desk.service import UP, DeskService, DeskState
 
 if TYPE_CHECKING:
