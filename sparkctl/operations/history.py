@@ -1,4 +1,4 @@
-"""What this host has measured, laid over what services are expected to take."""
+"""This host's measurements, used in place of estimates for services."""
 
 from __future__ import annotations
 
