@@ -45,7 +45,8 @@ class Footprint(NamedTuple):
     that it may get if a fraction sizes it. ``known`` says how the sum is known: estimated, or measured here and when.
 
     ``by_bytes``: ``kv_bytes`` sizes the cache; else a fraction does. ``utilization`` is that fraction if the operator
-    sets it, None if it follows from the sum."""
+    sets it, None if it follows from the sum.
+    """
 
     items: tuple[Item, ...]
     loaded: Weights

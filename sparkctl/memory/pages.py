@@ -160,8 +160,7 @@ def state_bytes(state: RecurrentState, request: KvRequest | None = None) -> int:
 
 
 def buckets(groups: Sequence[LayerGroup], own: Sequence[LayerGroup], request: KvRequest) -> list[Bucket]:
-    """Return the layers with their blocks and pages; ``own`` are those of the model among ``groups``, the rest a
-    draft's.
+    """Return the layers with their blocks and pages; ``own`` of ``groups`` are the model's, the rest a draft's.
 
     Beside a state, attention's block is enlarged until its page holds the state, which is then padded to that page.
     Only the model's own attention decides this (vLLM 0.22.1 and 0.33.0 platforms/interface.py): a draft model's pages

@@ -1,4 +1,4 @@
-"""This host's measurements, used in place of estimates for services."""
+"""The measurements of this host, used in place of estimates for services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This host's records of its starts, as values: read from the store and written to it."""
+"""The records of this host about its starts, as values: read from the store and written to it."""
 
 from __future__ import annotations
 

@@ -192,7 +192,8 @@ class Step(NamedTuple):
     ``check_free_bytes`` is what vLLM's own check finds free beyond what it needs. If the start uses several memories,
     each number is for the memory where it is least; ``memory`` and ``check_memory`` are the keys of these memories. For
     a step that is ``changed`` or ``replace``, ``changes`` say in words how the running service differs from the wanted
-    one."""
+    one.
+    """
 
     action: Action
     service: str

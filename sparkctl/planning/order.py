@@ -245,8 +245,7 @@ def _checks_pass(order: Sequence[_Alone[E]], available: int) -> bool:
 
 
 def _of_one_waiting(starts: Sequence[E], memory: str, room: Room, most: int) -> list[E]:
-    """Return the order that leaves the most free among those in which each start comes after the ones that it waits
-    for.
+    """Return the order that leaves the most free among those in which no start comes before one it waits for.
 
     ``starts`` are in the best order without that condition, which leaves ``most``; of two equal starts, the first one
     there also comes first here. If no order is admitted, vLLM's checks are ignored.

@@ -21,8 +21,7 @@ _LARGEST: Final = 2**40
 
 
 def is_certain(inputs: Inputs) -> bool:
-    """Return whether a service's command can be made later, because neither its template nor docker can refuse
-    anything.
+    """Return whether a service's command can be made later, because template and docker can refuse nothing.
 
     False if that is not known.
     """

@@ -256,7 +256,7 @@ def _unknown_flag(name: str, version: Version) -> Finding:
     if replaced is not None:
         return Finding((), message, f"{replaced['instead']} ({replaced['source']})")
     if ranges and _ends(ranges[-1])[1] < version:
-                return Finding((), message)  # it is no typing error, and nothing replaced it
+        return Finding((), message)  # it is no typing error, and nothing replaced it
     long = sorted(flag for flag in flags_of(version) if flag.startswith("--") and not flag.startswith("--no-"))
     close = nearest(name, long)
     return Finding((), message, f"the nearest that it has is {close}" if close else None)

@@ -141,7 +141,7 @@ class _Parser:
     def _other(self, number: int) -> None:
         text, head = self.lines[number].text, self.lines[number].head
         if self.begin is not None and head != self.head and head:
-                        return  # another thread of the process wrote in between
+            return  # another thread of the process wrote in between
         if self.begin is not None:
             inside = len(text) - len(text.lstrip()) > self.indent
             found = None if inside else _IN_TRACEBACK.match(text.strip())

@@ -239,7 +239,7 @@ class Locks(Protocol):
 
     @property
     def me(self) -> str:
-        """This process, as a text that no other has: for the labels and the names of what it makes."""
+        """The present process, as a text that no other has: for the labels and the names of what it makes."""
 
     def lives(self, process: str) -> bool | None:
         """Return whether the process with an earlier ``me`` still runs; None if that cannot be known from here."""

@@ -1,6 +1,7 @@
 """Readings of models whose sliding layers have heads of their own, or that keep something beside keys and values.
 
-Read in vLLM 0.33.0 unless said; each reading turns the window off for the layers of full attention."""
+Read in vLLM 0.33.0 unless said; each reading turns the window off for the layers of full attention.
+"""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
 """How fast a server writes for one reader, drafts counted, and for one reader of each of several servers. Pure.
 
-        a step      = what its tokens read / (bandwidth x share)            drafts, checked tokens, and the cache
-        tokens/s    = (1 + accepted drafts) / a step
+    a step      = what its tokens read / (bandwidth x share)            drafts, checked tokens, and the cache
+    tokens/s    = (1 + accepted drafts) / a step
 
-    If two servers are busy, the GPU computes one at a time. They take turns layer by layer, so that a step of a model
-    with more layers waits more often:
+If two servers are busy, the GPU computes one at a time. They take turns layer by layer, so that a step of a model
+with more layers waits more often:
 
-        layers a second of each = 1 / the sum over all servers of (a step / its layers)
+    layers a second of each = 1 / the sum over all servers of (a step / its layers)
 
-    That is an assumption. It was compared with the one published pair (docs/speed.md); equal turns by time fit
-    worse."""
+That is an assumption. It was compared with the one published pair (docs/speed.md); equal turns by time fit worse.
+"""
 
 from __future__ import annotations
 

@@ -57,8 +57,7 @@ def _partial(keys: Keys) -> object:
 
 
 def _positions(keys: Keys, vllm: Version) -> int:
-    """Return the positions of the rotary caches as a multiple of the longest context: four if positions have three
-    axes.
+    """Return the length of the rotary caches in longest contexts: four if positions have three axes.
 
     M-RoPE needs this for videos (vLLM 0.20.2 to 0.29.0 rotary_embedding/mrope.py); since 0.32 the classes of Qwen3-VL
     and its successors do it only with ``--video-pruning-rate`` (models/qwen3_vl.py, mrope_positions_factor).

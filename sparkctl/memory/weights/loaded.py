@@ -32,8 +32,7 @@ _WAY_OUT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Bytes on the GPU after loading, and their source. The maps divide ``bytes``; they are empty if only the sum is
-    known.
+    """Bytes on the GPU after loading, and their source. The maps divide ``bytes``; empty if only the sum is known.
 
     ``checkpoint_bytes`` is the sum of the safetensors headers, None without any; ``skipped`` is the part of it that
     vLLM does not load, by reason. ``config`` is the model's, by which ranks share the weights; {} if it is not known.
@@ -107,8 +106,7 @@ def _from_headers(facts: ModelFacts, options: LoadOptions) -> Weights | None:
 
 
 class Lack(NamedTuple):
-    """Something that a checkpoint lacks for a vLLM, in words; ``silent``: the server comes up anyway, but answers
-    wrongly.
+    """Something that a checkpoint lacks for a vLLM, in words; ``silent``: the server comes up, but answers wrongly.
 
     ``way_out`` is what to do, "" if the words already say it.
     """

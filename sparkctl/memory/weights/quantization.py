@@ -38,8 +38,7 @@ _EXPERTS_ALONE: Final = frozenset({"mxfp4"})
 
 
 class Scheme(NamedTuple):
-    """Quantized linear layers: ``bits`` a parameter, scales included. ``ignored`` are name patterns of unquantized
-    layers.
+    """Quantized linear layers: ``bits`` a parameter, scales included. ``ignored`` are name patterns of others.
 
     ``online``: quantized while loading, from the checkpoint's 16 bits. ``only`` are name patterns of the quantized
     layers, and ``also`` are the schemes of other layers of the same model: ModelOpt's checkpoints of mixed precision.

@@ -1,7 +1,8 @@
 """The parameters of the towers for images and sound, from their own parts of a config.json.
 
 Gemma 4's are exact (transformers 5.19's classes on torch's meta device). Any other vision tower is counted as a plain
-transformer; its true projections may differ from that by a few per cent."""
+transformer; its true projections may differ from that by a few per cent.
+"""
 
 from __future__ import annotations
 

@@ -178,8 +178,7 @@ class Starts:
         self._report.say(f"{service.name}: ready at {where}")
 
     def _begun(self, service: Service, wanted: Sequence[Service], options: Options, *, beside: bool) -> Turned | None:
-        """Start a service when its turn has come; with ``beside``, now beside this command's other starts, or return
-        None.
+        """Start a service when its turn has come; with ``beside`` other starts: now, or return None.
 
         Minutes may have passed since the plan, so it is checked what has started meanwhile.
         """

@@ -2,7 +2,8 @@
 
 ``BoxSeen`` is made anew for each decision. Times that are compared with each other come from a clock that only runs
 forward, so that setting the system's clock by a day starts and ends nothing. Times of the engine (seconds since the
-epoch) only tell one life of a container from another."""
+epoch) only tell one life of a container from another.
+"""
 
 from __future__ import annotations
 

@@ -35,8 +35,7 @@ class WaitingStart(NamedTuple):
 
 
 def in_turn(turns: Sequence[WaitingStart], available: int) -> list[int] | None:
-    """Return the positions of the starts in an order in which all have room, and each comes after those that it waits
-    for.
+    """Return the positions of the starts in an order in which all have room, and none comes before one it waits for.
 
     None: there is none, or none was found among ``MOST_TRIED``. If several may be next, the first one given is.
     """

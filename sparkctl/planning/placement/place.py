@@ -2,7 +2,8 @@
 
 Best fit by decreasing size, with the exact admission of each host: start peaks, vLLM's own check and the reserve are
 included. A service of several ranks gets as many hosts of one fabric, or none. More ranks come first, then the higher
-priority, then the larger peak, then the name, so that the same input gives the same placement."""
+priority, then the larger peak, then the name, so that the same input gives the same placement.
+"""
 
 from __future__ import annotations
 

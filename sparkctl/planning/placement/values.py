@@ -68,7 +68,8 @@ class PlacementRefusal(NamedTuple):
     """Why a service has no place. ``host`` is the one that comes nearest, "" if none may take it at all.
 
     ``missing_bytes`` are missing there, and ``free_bytes`` are above its reserve. ``hosts`` is how many it needs, and
-    ``rooms`` how many have room for a rank. ``why`` says what keeps every host, or the other hosts, away."""
+    ``rooms`` how many have room for a rank. ``why`` says what keeps every host, or the other hosts, away.
+    """
 
     service: str
     host: str = ""

@@ -2,7 +2,8 @@
 
 New services come first, as far as memory allows; then changed services, one at a time, since each gives back its old
 memory before its successor takes more; services that go come last. A service that goes is stopped earlier only if its
-memory is needed, and then only as few as necessary; or if a successor wants its port."""
+memory is needed, and then only as few as necessary; or if a successor wants its port.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 An outcome (``ServiceStarted``, ``StartFailed``, ``ServiceStopped``, ``StopFailed``) belongs to an effect of the desk,
 and each such effect has one. All other changes of a service come by ``ServicesSeen``, which gives the present state
-and may be repeated: what the desk itself does to a service at that moment has precedence over it."""
+and may be repeated: what the desk itself does to a service at that moment has precedence over it.
+"""
 
 from __future__ import annotations
 

@@ -42,8 +42,8 @@ def written(exported: ExportedSet, target: ExportTarget) -> Export:
     """Return the files of services for a tool.
 
     Raises:
-            InputError: two services cannot run beside each other, the tool does not accept one of their names or words,
-        or         several hosts share the model and the tool starts containers of one host only.
+        InputError: two services cannot run beside each other, the tool does not accept one of their names or words, or
+            several hosts share the model and the tool starts containers of one host only.
     """
     exported.refuse_two_on_one_port()
     groups = [one for one in exported.services if one.nodes > 1]

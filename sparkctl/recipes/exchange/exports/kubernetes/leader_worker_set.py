@@ -78,8 +78,7 @@ def _without(words: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 class RankPod(NamedTuple):
-    """The common parts of all ranks' pods: ``spec`` without the container, the head's ``container``, labels that find
-    them.
+    """The common parts of all ranks' pods: ``spec`` without the container, the head's ``container``, their labels.
 
     ``worker_resources`` are the resources of a worker, which has no server and no engine core.
     """
