@@ -17,7 +17,7 @@ from sparkctl.base.units import MIB
 
 
 class UnreadableError(InputError):
-    """Bytes from outside that are not JSON, or more of it than is read. The message says which; it names no source."""
+    """Bytes from outside that are not JSON, or that exceed the bounds. The message says which; it names no source."""
 
 
 class JsonBounds(NamedTuple):
@@ -42,7 +42,7 @@ BOUNDS: Final = JsonBounds()
 def read_json(data: bytes | str, bounds: JsonBounds = BOUNDS) -> object:
     """Return the value that ``data`` is: a dict, list, str, int, finite float, bool or None.
 
-    Bytes are UTF-8, with or without a byte order mark. Of a key that comes twice the last value counts, as for vLLM's
+    Bytes are UTF-8, with or without a byte order mark. If a key occurs twice, the last value counts, as for vLLM's
     own clients. A text may hold half a surrogate pair, which JSON can write and UTF-8 cannot.
 
     Raises:
@@ -62,7 +62,7 @@ def read_json(data: bytes | str, bounds: JsonBounds = BOUNDS) -> object:
         raise UnreadableError(f"nested deeper than {bounds.depth}") from None
     except json.JSONDecodeError as error:
         raise UnreadableError(f"no JSON ({error.msg} at line {error.lineno}, column {error.colno})") from None
-    if opened > bounds.depth:  # what opens fewer cannot be deeper
+    if opened > bounds.depth:  # JSON cannot be deeper than its number of opening brackets
         _refuse_deep(value, bounds.depth)
     return value
 
@@ -109,7 +109,7 @@ def _refuse_deep(value: object, depth: int) -> None:
 
 _BLOCK: Final = 32 << 10
 _PREFIX: Final = re.compile(rb"[ !#-\[\]-~]{0,256}")
-"""What is kept of a long text: printable, without an escape, so that it is a text of its own."""
+"""The part of a long text that is kept: printable and without an escape, so that it is a valid text by itself."""
 _SPACE: Final = b" \t\r\n"
 _NEAR: Final = 16
 _BYTES_BEFORE: Final = frozenset({b":", b",", b"[", b"{"})
@@ -117,22 +117,22 @@ _BYTES_AFTER: Final = frozenset({b" ", b"\t", b"\r", b"\n", b",", b":", b"]", b"
 
 
 class Shortened(NamedTuple):
-    """JSON with its longest texts cut: ``cuts`` are places in ``data`` and how many bytes were there."""
+    """JSON whose longest texts are cut: ``cuts`` are the places in ``data``, and how many bytes were removed there."""
 
     data: bytes
     cuts: tuple[tuple[int, int], ...] = ()
 
     def place(self, at: int) -> int:
-        """Return where in the whole JSON a place of ``data`` is, that is in no text."""
+        """Return where a place of ``data`` is in the whole JSON. The place must be outside of every text."""
         return at + sum(count for place, count in self.cuts if place < at)
 
 
 def shortened(data: bytes, block: int = _BLOCK) -> Shortened:
-    """Return JSON with each text cut to its beginning that has ``block`` bytes or more without a quote or an end.
+    """Return JSON in which a text is cut to its beginning if it has ``block`` bytes or more without a quote or an end.
 
-    Texts of twice as many are always cut, and of others none. To read a picture of 60 MB as a text takes a third of a
-    second, in which nothing else of the process goes on; to look for its end takes 10 ms. What is cut is not checked:
-    of data that is no JSON the rest may be one.
+    A text of twice that length is always cut; texts without such a block never are. Reading a picture of 60 MB as a
+    text takes a third of a second, during which the rest of the process waits; finding its end takes 10 ms. What is cut
+    is not checked: if the data is no JSON, the rest may still be valid JSON.
     """
     pieces, cuts = [], []
     done = at = length = 0
@@ -154,7 +154,7 @@ def shortened(data: bytes, block: int = _BLOCK) -> Shortened:
 
 
 def _opens(data: bytes, quote: int) -> bool:
-    """Return whether a quote can only be where a text begins: what follows the end of one does not follow this."""
+    """Return whether a quote can only open a text: the byte after it cannot follow the end of a text."""
     before = data[max(0, quote - _NEAR) : quote].rstrip(_SPACE)[-1:]
     after = data[quote + 1 : quote + 2]
     return bytes(before) in _BYTES_BEFORE and bytes(after) not in _BYTES_AFTER  # data may be a bytearray

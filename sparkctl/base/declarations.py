@@ -39,11 +39,11 @@ class Finding(NamedTuple):
 
 
 class Unshown:
-    """Marks a field (in its ``Annotated``) of which no message shows what was found: it may be a secret."""
+    """Marks a field (in its ``Annotated``) whose value no message shows, because it may be a secret."""
 
 
 class Follows:
-    """Marks a field (in its ``Annotated``) that need not be written: its value follows from others; ``what`` says how.
+    """Marks a field (in its ``Annotated``) that may be left out: its value follows from others; ``what`` says how.
 
     Whoever loads the format fills it in before it is checked; its schema does not require it.
     """
@@ -57,7 +57,7 @@ class Follows:
 
 
 class OrText:
-    """Marks a part (in its ``Annotated``) that may be written as a text alone: the value of its field ``key``."""
+    """Marks a part (in its ``Annotated``) that may be written as a text alone: the text is its field ``key``."""
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -145,7 +145,7 @@ Duration = Annotated[float, BeforeValidator(_duration, json_schema_input_type=fl
 HostPath = Annotated[str, AfterValidator(_host_path)]
 """A path on this host, absolute or from the operator's home."""
 NearPath = Annotated[str, AfterValidator(_near_path)]
-"""A path on this host, absolute, from the operator's home, or from the folder of the file that says it."""
+"""A path on this host: absolute, from the operator's home, or relative to the folder of the file that contains it."""
 Names = Annotated[tuple[Annotated[str, AfterValidator(is_name)], ...], Field(strict=False), AfterValidator(_names)]
 """Names, each once."""
 Scalar = str | int | float | bool

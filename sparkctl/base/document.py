@@ -26,7 +26,7 @@ KeyPath = tuple[str | int, ...]
 MAX_BYTES: Final = 1024 * 1024
 """The largest file that is read."""
 MAX_EXPANDED: Final = 4 * MAX_BYTES
-"""The most that a file may become when its aliases are written out: characters, and 20 for each value."""
+"""The largest size that a file may have with its aliases written out: its characters, and 20 for each value."""
 _VALUE_COST: Final = 20
 _KEPT: Final = 128
 """Documents that are remembered: a command reads the same few files for each of its services."""
@@ -68,7 +68,7 @@ class Node(NamedTuple):
 
 
 class Document(NamedTuple):
-    """A file that could be read. ``problems`` are what is wrong with it as YAML: no user may leave them unseen."""
+    """A file that could be read. ``problems`` are its errors as YAML: whoever uses the document has to report them."""
 
     file: str
     root: Node

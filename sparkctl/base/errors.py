@@ -103,7 +103,7 @@ class Place(NamedTuple):
 class Problem(NamedTuple):
     """One thing that is wrong (or doubtful: ``warning``) in an operator's file, and where.
 
-    ``path`` leads to the key, for whoever knows the file that it is in and puts the ``place`` beside it.
+    ``path`` leads to the key. A caller that knows the file uses it to find the ``place``.
     """
 
     message: str

@@ -1,6 +1,6 @@
-"""What is made when it is first used: modules that are imported, and regular expressions that are compiled.
+"""Things that are made when they are first used: imported modules and compiled regular expressions.
 
-A command knows many of both, and uses few.
+A command refers to many of them and uses few.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class LazyModule:
 
 
 class _Regex:
-    """Stands for a pattern, and has each of its methods from the first use on."""
+    """Stands for a pattern, and gets each of its methods at the first use."""
 
     def __init__(self, text: str, flags: int) -> None:
         self._text = text

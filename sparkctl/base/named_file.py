@@ -1,4 +1,4 @@
-"""Files that an operator names, on the command line or in another file, and those that a folder has."""
+"""Files that an operator names on the command line or in another file, and the files of a folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def from_home(name: str) -> Path:
 
 
 def is_path(name: str) -> bool:
-    """Return whether a name is a file's, and not one to look for in the folders."""
+    """Return whether a name is the path of a file, rather than a name to look for in the folders."""
     return "/" in name or name.endswith((".yaml", ".yml"))
 
 
@@ -36,7 +36,7 @@ def there(path: Path) -> bool:
 
 
 def below(folder: Path, name: str) -> Path | None:
-    """Return a folder's file of this name, None where it has none or it may not be seen; without a path for none."""
+    """Return the file of this name in a folder; None if there is no such file, or it may not be seen."""
     text = f"{folder}/{name}"
     return Path(text) if posixpath.isfile(text) else None
 
@@ -63,5 +63,5 @@ def text(path: Path) -> str:
 
 
 def beside(path: Path, name: str) -> str:
-    """Return a name that a file mentions; a file is looked for from that file's folder."""
+    """Return a name that a file mentions; if it is a path, it is relative to the folder of that file."""
     return str(path.parent / from_home(name)) if is_path(name) else name

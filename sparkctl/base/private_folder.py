@@ -11,9 +11,9 @@ MODE: Final = 0o700
 
 
 def make(folder: Path) -> None:
-    """Make a folder, and those above it, where they are not there yet; one that is there stays as it is.
+    """Make a folder and its missing parents; a folder that exists is not changed.
 
-    ``Path.mkdir`` gives those above it the umask's mode: with a umask of 0 everybody could write there.
+    ``Path.mkdir`` would give the parents the umask's mode: with a umask of 0 everybody could write there.
 
     Raises:
         OSError: as the system refuses it.

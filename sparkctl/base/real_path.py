@@ -1,4 +1,4 @@
-"""Where a path leads, by its links. Pure but for the file system that it asks."""
+"""The real path of a file, with its links followed. Pure, except that it asks the file system."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def real(path: Path) -> Path:
-    """Return a path with its links followed; as it is where they lead in a circle, or it can be none.
+    """Return a path with its links followed; unresolved if they form a circle, or if it cannot be a path.
 
     It is what ``Path.resolve`` returns, in half of the time; a circle is no error of its own (Python before 3.13 raises
     RuntimeError for one, gh-109187).

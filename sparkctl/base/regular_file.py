@@ -17,7 +17,7 @@ _HINT: Final = "check its name, its kind and its permissions"
 
 
 def is_there(path: Path) -> bool:
-    """Return whether a path leads to a regular file; not where it cannot be looked at, or can be no path."""
+    """Return whether a path leads to a regular file; False if it cannot be looked at, or cannot be a path."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -25,7 +25,7 @@ def is_there(path: Path) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether a path leads to a folder; not where it cannot be looked at, or can be no path."""
+    """Return whether a path leads to a folder; False if it cannot be looked at, or cannot be a path."""
     try:
         return path.is_dir()
     except (OSError, ValueError):
@@ -33,7 +33,7 @@ def is_folder(path: Path) -> bool:
 
 
 def read_bytes(path: Path, most: int) -> bytes:
-    """Return the bytes of a regular file, which links may lead to.
+    """Return the bytes of a regular file; links are followed.
 
     Raises:
         InputError: it is not there, is no regular file, has more than ``most`` bytes, or cannot be read.

@@ -1,4 +1,4 @@
-"""What the names of a model's files of weights say: ``model-00002-of-00006.safetensors`` is one of six."""
+"""What the file names of a model's weights say: ``model-00002-of-00006.safetensors`` is one of six files."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 INDEX: Final = "model.safetensors.index.json"
 SEPARATE_QUANTIZATION: Final = "hf_quant_config.json"
-"""Where ModelOpt up to 0.29 says how it quantized; vLLM reads it where config.json does not say (vLLM 0.32.0
-``transformers_utils/config.py``)."""
+"""The file in which ModelOpt up to 0.29 describes its quantization; vLLM reads it if config.json says nothing (vLLM
+0.32.0 ``transformers_utils/config.py``)."""
 _NUMBERED: Final = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.safetensors")
 
 
 def loaded(names: Iterable[str]) -> set[str]:
-    """Return the safetensors that are loaded where no index names them.
+    """Return the safetensors files that vLLM loads if the model has no index.
 
     Mistral's own format stands beside the one that is loaded, with the same weights.
     """
@@ -25,7 +25,7 @@ def loaded(names: Iterable[str]) -> set[str]:
 
 
 def counted(names: Iterable[str]) -> set[str]:
-    """Return every name that these names count: all six of ``model-00002-of-00006.safetensors``.
+    """Return all file names that these names imply: all six for ``model-00002-of-00006.safetensors``.
 
     A count that no folder of a model can have (over 99,999) cannot be written in such a name.
     """

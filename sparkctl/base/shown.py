@@ -1,8 +1,8 @@
 """What may be shown: control characters as escapes, and no secrets.
 
-The one boundary between sparkctl and whoever reads what it prints, writes into reports, or keeps of logs. Values that
-are known are hidden wherever they stand and however they are quoted; what only looks like a secret is hidden by its
-form. A short value is hidden where it stands by itself, and not inside of longer words: it would hide half of a log.
+It is the one boundary between sparkctl and whoever reads its output, its reports or the logs that it keeps. Known
+values are hidden wherever they stand and however they are quoted; what only looks like a secret is hidden by its
+form. A short value is hidden only as a word of its own, and not inside longer words: it would hide half of a log.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ if TYPE_CHECKING:
 
 HIDDEN: Final = "(hidden)"
 SHORTEST_WORD: Final = 4
-"""Characters from which on a value is hidden as a word; a shorter one is as a whole value: ``NAME=abc``, ``"abc"``."""
+"""From this length (characters) a value is hidden as a word; a shorter one only as a whole: ``NAME=abc``, ``"abc"``."""
 SHORTEST_PIECE: Final = 8
-"""Characters from which on a value is hidden in the midst of other letters too. Both are choices: a shorter one is a
-part of usual words, which would be hidden in every message."""
+"""From this length (characters) a value is hidden between other letters too. Both are choices: a shorter value is part
+of usual words, which would be hidden in every message."""
 BEGINNING: Final = 12
-"""Characters of a long value by which a piece of it is known: messages cut off what is long."""
+"""A piece of a long value is recognized by this many characters of its beginning: messages cut off what is long."""
 
 _BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0") | frozenset(
     map(chr, range(0xE0100, 0xE01F0))
 )
-"""Characters that count as letters or marks and of which nothing is seen (Default_Ignorable_Code_Point of Unicode)."""
+"""Characters that count as letters or marks but are invisible (Default_Ignorable_Code_Point of Unicode)."""
 _COLOURS: Final = regex(r"\x1b\[[\d;]*m")
 _ESCAPE: Final = regex(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)?")  # ECMA-48: CSI, OSC, others
 _CONTROL: Final = regex(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SAYS_NOTHING: Final = regex(r"(?i:true|false|none|null|auto)")
 _PLAIN: Final = regex(r"(?i:true|false|yes|no|on|off|none|null|auto)|[\d.]{1,5}")
-"""Values that are no secrets, whatever holds them: to hide them would hide the words of every message."""
+"""Values that are never secrets, whatever their key is: hiding them would hide words of every message."""
 
 
 def is_plain(value: str) -> bool:
-    """Return whether a value is a switch or a small number: no secret, whatever holds it."""
+    """Return whether a value is a switch or a small number, which is never a secret, whatever its key is."""
     return _PLAIN.fullmatch(value) is not None
 
 
 def visible(text: str) -> str:
-    r"""Return a text with every character that is not seen as an escape; line ends and tabs stay.
+    r"""Return a text in which every invisible character is written as an escape; line ends and tabs stay.
 
-    Not seen are control and format characters (bidirectional ones among them), odd spaces, lone surrogates (bytes of
+    Invisible are control and format characters (bidirectional ones among them), odd spaces, lone surrogates (bytes of
     the command line that are no UTF-8, shown as ``\xff``), and letters that are blank.
     """
     if text.isascii() and text.isprintable():
@@ -61,24 +61,24 @@ def one_line(text: str) -> str:
 
 
 def without_colours(text: str) -> str:
-    """Return a text without the colours (SGR) that vLLM's log has where it is written for a terminal."""
+    """Return a text without the colours (SGR) that vLLM's log has if it is written for a terminal."""
     return _COLOURS.sub("", text)
 
 
 def plain(line: str) -> str:
-    """Return a line without what moves a terminal's cursor or colours it: what a stranger's program prints."""
+    """Return a line of another program's output without the codes that move a terminal's cursor or colour the text."""
     return _CONTROL.sub("", _ESCAPE.sub("", line))
 
 
 def unseen(text: str) -> list[str]:
-    """Return the characters of a text that are not seen, each once, as U+202E; a line end is seen."""
+    """Return the invisible characters of a text, each once, as U+202E; a line end counts as visible."""
     return [f"U+{ord(one):04X}" for one in dict.fromkeys(text) if one != "\n" and not _is_seen(one)]
 
 
 def json_text(value: object, *, indent: int | None = None, ascii_only: bool = False) -> str:
-    r"""Return a value as JSON in which every character is seen: what is not is written as ``\u202e``."""
+    r"""Return a value as JSON in which invisible characters are written as escapes, such as ``\u202e``."""
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
-    # What is not seen stands between quotes: outside of them json writes spaces and line ends alone.
+    # Invisible characters stand between quotes: outside of them json writes spaces and line ends alone.
     return "".join(one if one == "\n" or _is_seen(one) else _utf16(one) for one in text)
 
 
@@ -119,7 +119,7 @@ def looks_secret(name: str) -> bool:
 
 
 def may_be_secret(name: str) -> bool:
-    """Return whether the value of a variable of this name is not to be shown: all but those of known libraries are."""
+    """Return whether a variable's value must not be shown: all but known libraries' names that sound like no secret."""
     return sounds_secret(name) or not _OF_LIBRARIES.fullmatch(name)
 
 
@@ -169,7 +169,7 @@ _QUERY: Final = regex(
 
 
 def _without_forms(text: str) -> str:
-    """Return a text without what has the form of a secret."""
+    """Return a text without the parts that have the form of a secret."""
     text = _ADDRESS.sub(rf"\g<head>{HIDDEN}@", text)
     text = _QUERY.sub(rf"\g<head>{HIDDEN}", text)
     text = _FLAG.sub(_unless_plain, text)
@@ -187,7 +187,7 @@ def _if_secret(match: re.Match[str]) -> str:
 
 
 def _is_hidden(name: str) -> bool:
-    """Return whether what is assigned to this name is hidden: of names in small letters only those that are plain."""
+    """Return whether a value assigned to this name is hidden: if it sounds secret; if not in capitals, looks so."""
     return sounds_secret(name) if name.isupper() else looks_secret(name)
 
 
@@ -204,14 +204,14 @@ _ENDS_A_VALUE: Final = ("", " ", "\t", "\n", ",", "}", "]")
 def yaml_line(text: str) -> str:
     """Return a line of a recipe or another file without the values of keys that look like a secret's.
 
-    Under ``secrets:`` stand names: what is none may be the secret itself.
+    Entries under ``secrets:`` are names of secrets; an entry that is no valid name may be the secret itself.
     """
     kept, position = [], 0
     for key in _KEY_OF_YAML.finditer(text):
         value = _VALUE_OF_YAML.match(text, key.end())
         if key.start() >= position and sounds_secret(key["name"]) and value and not is_plain(value[0]):
             kept += [text[position : key.end()], HIDDEN]
-            # Behind a quote that ends nothing, what follows belongs to the value: 'o'clock'.
+            # After a quote that ends nothing, the rest still belongs to the value: 'o'clock'.
             position = value.end() if text[value.end() : value.end() + 1] in _ENDS_A_VALUE else len(text)
     text = "".join([*kept, text[position:]])
     return _SECRETS_OF_YAML.sub(lambda match: match[1] + _names_alone(match[2]), text)
@@ -226,7 +226,7 @@ def _names_alone(text: str) -> str:
 
 
 class Boundary:
-    """What hides secrets: those whose values it was told, and what looks like one."""
+    """Hides secrets: the values that it was told, and everything that looks like a secret."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._spelled: dict[str, list[str]] = {}
@@ -259,7 +259,7 @@ class Boundary:
         return one_line(self.hidden(text))
 
     def value(self, value: Any) -> Any:  # noqa: ANN401  (whatever JSON holds)
-        """Return a value for JSON without secrets: those of its texts, and those that a variable's name tells."""
+        """Return a JSON value without secrets: neither secrets in its texts, nor values whose key names a secret."""
         if isinstance(value, str):
             return HIDDEN if value in self._whole else self.hidden(value)
         if isinstance(value, dict):
@@ -274,7 +274,7 @@ class Boundary:
         return HIDDEN if secret else self.value(value)
 
     def _without_known(self, text: str) -> str:
-        """Return a text without known values, and without pieces that a value begins with."""
+        """Return a text without the known values, and without pieces that are the beginning of one."""
         if self._pattern is None:
             return text
         kept, position = [], 0
@@ -287,7 +287,7 @@ class Boundary:
 
 
 def _spellings(value: str) -> Iterator[str]:
-    """Yield how a value is written: as it is, and quoted; each line of one that has several."""
+    """Yield the forms in which a value is written: as it is, and quoted; for a value of several lines, each line."""
     for one in {value, value.strip(), *(line.strip() for line in value.splitlines())}:
         if not one or _SAYS_NOTHING.fullmatch(one) or one in HIDDEN:
             continue
@@ -320,7 +320,7 @@ _AFTER_ESCAPE: Final = r"(?<=\\[a-z])|(?<=\\x[0-9a-f]{2})|(?<=\\u[0-9a-f]{4})|(?
 
 
 def _where_it_stands(beginning: str) -> str:
-    """Return the pattern of a value's beginning: in the midst of anything, as a word, or as a whole value."""
+    """Return the pattern that finds a value by its beginning: between any letters, as a word, or as a whole value."""
     text = re.escape(beginning)
     if len(beginning) >= SHORTEST_PIECE:
         return text
@@ -332,7 +332,7 @@ def _where_it_stands(beginning: str) -> str:
 
 
 def _common(text: str, start: int, value: str) -> int:
-    """Return how many characters of a value stand at a place of a text."""
+    """Return how many of a value's first characters stand in a text from ``start`` on."""
     length = min(BEGINNING, len(value))
     while length < len(value) and text[start + length : start + length + 1] == value[length]:
         length += 1

@@ -26,9 +26,9 @@ _UNITS: Final = {
 }
 _SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?(?:[eE]\+?\d{1,2})?)\s*([A-Za-z]*)\s*", re.ASCII)
 MOST_BYTES: Final = 2**63 - 1
-"""A size that vLLM and docker can be given: they count in 64 bits with a sign. More also overflows a float in a sum."""
+"""The largest size that vLLM and docker take: they count in signed 64 bits. A larger one also overflows a float sum."""
 MOST_SECONDS: Final = 10 * 365 * 24 * 3600.0
-"""A duration that anybody can wait for, a choice: ten years. Clocks and sleeps overflow far above."""
+"""The longest duration, in seconds: ten years, a choice. Clocks and sleeps overflow far above it."""
 _SHOWN: Final = 40
 _AMBIGUOUS: Final = frozenset("kmgt")
 _DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")

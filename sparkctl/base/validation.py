@@ -1,4 +1,4 @@
-"""A document against a declaration: an instance, or every problem of the file in words for a person."""
+"""Check a document against a declaration: return an instance, or report every problem of the file in plain words."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _EXPECTED: Final = {
     "too_short": "at least {min_length} of them",
     "literal_error": "{expected}",
 }
-"""What pydantic's kinds of errors expect, in words; the braces are their context."""
+"""What pydantic expected, in words, by its type of error; the braces are filled from the error's context."""
 
 
 def validate(document: Document, model: type[PartT]) -> PartT:
@@ -67,7 +67,7 @@ def validate(document: Document, model: type[PartT]) -> PartT:
 
 
 def problems_of(document: Document, model: type[Declaration], *, partial: bool = False) -> list[Problem]:
-    """Return everything that is wrong with the document; ``partial``: what is missing is not wrong."""
+    """Return everything that is wrong with the document; with ``partial``, missing values are not reported."""
     problems = list(document.problems)
     try:
         model.model_validate(document.value, by_alias=True, by_name=False)
@@ -114,7 +114,7 @@ def found(node: Node) -> str:
 
 
 class _Located(NamedTuple):
-    """One of pydantic's errors, at the value that it is about. ``union``: one of several types did not match."""
+    """One of pydantic's errors, with the value that it concerns. ``union``: none of several types matched."""
 
     kind: str
     path: KeyPath
@@ -132,7 +132,7 @@ def _problems(document: Document, model: type[Declaration], errors: Sequence[_Lo
     for path, group in groups.items():
         below = [other for other in groups if other[: len(path)] == path and len(other) > len(path)]
         deeper = any(_all_unions(groups[other]) for other in below)
-        # An item that is wrong counts for pydantic as one that is not there.
+        # pydantic counts an item that is wrong as missing.
         miscounted = bool(below) and all(located.kind == "too_short" for located in group)
         if not (miscounted or (deeper and _all_unions(group))):
             problems += _explain(document, model, group)
@@ -153,7 +153,7 @@ def _all_unions(group: Sequence[_Located]) -> bool:
 
 
 def _locate(document: Document, details: ErrorDetails) -> _Located:
-    """Follow pydantic's location; what is no key of the document names a branch of a union."""
+    """Follow pydantic's location; an entry that is no key of the document names a branch of a union."""
     node, union = document.root, False
     path: KeyPath = ()
     kind, location = details["type"], details["loc"]
@@ -169,7 +169,7 @@ def _locate(document: Document, details: ErrorDetails) -> _Located:
 
 
 def _explain(document: Document, model: type[Declaration], group: Sequence[_Located]) -> list[Problem]:
-    """Return the problems of one value: its own check's, or what its types expected."""
+    """Return the problems of one value: those of its own check, or what its types expected."""
     problems: list[Problem] = []
     for located in group:
         if located.kind == "value_error":
@@ -278,7 +278,7 @@ def _part_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
 
 
 def _part_of(annotation: object) -> type[BaseModel] | None:
-    """Return the part that a type is, holds, or may be."""
+    """Return the declared part in a type annotation: the type itself, or one inside a container or a union."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((part for inner in get_args(annotation) if (part := _part_of(inner))), None)

@@ -1,7 +1,7 @@
 """YAML text -> PyYAML's nodes, with the scalars of YAML 1.2's core schema and a limit of depth.
 
-libyaml reads eight times as fast as PyYAML's own parser. Where the two differ, PyYAML's has the say: it reads what
-libyaml refuses, so that a message and its place are the same on every machine, and whatever libyaml reads otherwise.
+libyaml reads eight times as fast as PyYAML's own parser. Where the two differ, PyYAML's result counts, so that a
+message and its place are the same on every machine: it parses again what libyaml refuses or reads differently.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SCALARS: Final = {
     "merge": re.compile(r"^<<$"),
 }
 _READ_OTHERWISE: Final = frozenset("\t?\ufeff")
-"""What libyaml 0.2 reads otherwise than PyYAML: a tab after a text, ``? `` in braces, a byte order mark inside."""
+"""Texts that libyaml 0.2 reads differently: a tab after a text, ``? `` in braces, a byte order mark inside the text."""
 
 
 class _Nodes(Composer, Resolver):
@@ -82,7 +82,7 @@ def compose(text: str) -> yaml.Node | None:
 
 
 def quickly(text: str) -> yaml.Node | None:
-    """Return what libyaml makes of a text, None where PyYAML may say something else.
+    """Return libyaml's result for a text; None if PyYAML might give another one.
 
     The two place a value that was left out differently.
     """
@@ -167,13 +167,13 @@ def _values_of(node: yaml.Node) -> list[yaml.Node]:
 
 
 def of_the_package(text: str) -> Any:  # noqa: ANN401  (whatever YAML says)
-    """Return what a data file of this package says, read by libyaml where it is there: it reads these alike."""
+    """Return the contents of one of this package's data files, by libyaml if installed: for them both parsers agree."""
     loader = (yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)(text)
     return _plain(loader, loader.get_single_node())
 
 
 def _plain(loader: Any, node: yaml.Node | None) -> Any:  # noqa: ANN401  (as above)
-    """Return what a node says; most are texts in maps, for which PyYAML's own way takes three times as long."""
+    """Return a node as plain values; most are texts in maps, for which PyYAML's own way takes three times as long."""
     if isinstance(node, yaml.MappingNode):
         return {_plain(loader, key): _plain(loader, value) for key, value in node.value}
     if isinstance(node, yaml.SequenceNode):
@@ -184,7 +184,7 @@ def _plain(loader: Any, node: yaml.Node | None) -> Any:  # noqa: ANN401  (as abo
 
 
 class _Dumper(yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper):  # type: ignore[misc]
-    """Writes a text in quotes where one of the two readings of YAML would take it for something else."""
+    """Writes a text in quotes if YAML 1.1 or YAML 1.2 would read it as something else."""
 
 
 for _kind, _pattern in SCALARS.items():

@@ -74,7 +74,7 @@ COMMANDS: Final = {
     "schema": ("files", "Print the JSON Schema of a file format."),
     "completion": ("files", "Print what a shell needs to complete names."),
 }
-"""Each command is the object ``command`` of the module of its name, in the folder that stands beside it."""
+"""Each command is the object ``command`` of the module with its name, in the folder given beside it."""
 
 SECTIONS: Final = {
     "Services": "up",
@@ -94,16 +94,16 @@ OVER_SSH: Final = frozenset({
     "up", "down", "restart", "attach", "ps", "status", "logs", "plan", "fits", "render", "measurements", "doctor",
     "apply", "diff", "history", "rollback", "check", "bench", "verify-mods", "report",
 })  # fmt: skip
-"""The commands that take another host: of the others, parts are this machine's."""
+"""The commands that can act on another host; the other commands use parts of this machine."""
 
 OBJECTS: Final = 100_000
-"""New objects after which Python looks for garbage; at its own 700 it does so a hundred times while modules load."""
+"""New objects after which Python collects garbage; at its own 700 it does so a hundred times while modules load."""
 BROKEN_PIPE: Final = 141
-"""As a shell has it for a program that SIGPIPE ended."""
+"""A shell's exit code for a program that SIGPIPE ended."""
 
 
 def module_of(name: str) -> str:
-    """Return the module of a command; a word of Python's own names no module."""
+    """Return the module of a command; a name that is a Python keyword gets another module name."""
     return f"sparkctl.cli.{COMMANDS[name][0]}.{'import_' if name == 'import' else name.replace('-', '_')}"
 
 
@@ -125,7 +125,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that the first word names; of one that is none, say which was probably meant."""
+        """Find the command that the first word names; for an unknown word, say which one was probably meant."""
         word = args[0]
         if word in COMMANDS or word.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
@@ -177,10 +177,10 @@ def main(arguments: list[str] | None = None, session: Session | None = None) -> 
     gc.set_threshold(OBJECTS)
     process.prepare()
     leaving = process.Leaving()
-    if arguments is None:  # else the process is another program's, too
+    if arguments is None:  # otherwise the process is another program's, too
         atexit.register(leaving)
     asked = process.asked_to_complete()
-    if asked:  # by a shell, for the words that may come next
+    if asked:  # a shell asks for the words that may come next
         completion = importlib.import_module("click.shell_completion")
         try:
             sys.exit(leaving.with_code(completion.shell_complete(cli, {}, "sparkctl", process.COMPLETE, asked)))
@@ -209,7 +209,7 @@ def run(arguments: list[str] | None, session: Session | None) -> int:
         click.echo(_boundary(context).text(told.getvalue()), err=True, nl=False)
         return error.exit_code
     except BrokenPipeError:
-        return BROKEN_PIPE  # whoever reads has gone (`| head`): nothing is said
+        return BROKEN_PIPE  # the reader has gone (`| head`): nothing is said
     except (KeyboardInterrupt, click.Abort):
         _say(context, "interrupted", None)
         return INTERRUPTED

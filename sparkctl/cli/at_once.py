@@ -1,31 +1,31 @@
-"""What is told of starts that go on at once: the newest of each, until it is told of no more. Pure."""
+"""Progress of starts that run at the same time: the newest message of each, until there are no more. Pure."""
 
 from __future__ import annotations
 
 from typing import Final, Generic, NamedTuple, TypeVar
 
 _MISSED: Final = 3
-"""Whoever watches several starts tells of each in turn: of one that another is told of three times since, no more is
-told. Between two turns there may be a second word of the same start: it is created, and looked at."""
+"""A watcher of several starts reports each in turn. If another start was reported this often since the last message of
+a start, that start is over. In one turn a start may have two messages: it is created, and looked at."""
 
 T = TypeVar("T")
 
 
 class _Newest(NamedTuple, Generic[T]):
-    """The newest of a start, and how often each other one was told of since."""
+    """The newest message of a start, and how often each other start was reported since."""
 
     told: T
     since: dict[str, int]
 
 
 class AtOnce(Generic[T]):
-    """What was told last of each start that goes on, by its service, in the order in which they began."""
+    """The last message of each running start, by its service, in the order in which they began."""
 
     def __init__(self) -> None:
         self._told: dict[str, _Newest[T]] = {}
 
     def tell(self, service: str, newest: T) -> None:
-        """Take what is told of a start."""
+        """Take a message about a start."""
         for name, other in list(self._told.items()):
             if name != service:
                 other.since[service] = other.since.get(service, 0) + 1
@@ -34,7 +34,7 @@ class AtOnce(Generic[T]):
         self._told[service] = _Newest(newest, {})
 
     def newest(self, service: str) -> T | None:
-        """Return what was told last of a start that goes on; None: nothing was."""
+        """Return the last message about a running start, None if there was none."""
         told = self._told.get(service)
         return None if told is None else told.told
 
@@ -45,5 +45,5 @@ class AtOnce(Generic[T]):
 
     @property
     def all(self) -> list[T]:
-        """What was told last of each."""
+        """Return the last message of each."""
         return [one.told for one in self._told.values()]

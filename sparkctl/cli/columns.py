@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 GAP: Final = 2
 """Cells between two columns."""
 LEAST: Final = 28
-"""A terminal that is narrower is laid out as one of this width, and wraps by itself."""
+"""The least width: a narrower terminal gets this layout, and wraps the lines itself."""
 _NAME: Final = 24
-"""In the first column, by which a row is known, so many characters stay on one line."""
+"""Up to this many characters of the first column, which names the row, stay on one line."""
 _SHORT: Final = 12
-"""A cell of so many characters stays on one line: a size, a state."""
+"""A cell of up to this many characters stays on one line: a size, a state."""
 _AS_IT_IS: Final = re.compile(r"\s+(sparkctl|docker|sudo) |\s*[→|]|.*\S {3,}\S")
 """Lines that are not broken: commands to paste, hints, excerpts of logs and files, rows of a table."""
 
 
 class Layout(NamedTuple):
-    """A table: the widths of the columns that stand side by side, and the names of those that stand below each row."""
+    """A table: the widths of the columns side by side, and the names of the columns shown below each row."""
 
     widths: tuple[int, ...]
     below: tuple[str, ...] = ()
@@ -75,7 +75,7 @@ def below(names: Sequence[str], row: Sequence[str], width: int) -> list[str]:
 def wrapped(text: str, width: int) -> list[str]:
     """Return a line of text as lines of at most ``width`` cells, broken between words; a longer word stays whole.
 
-    What is to be pasted, and rows of tables, stay as they are.
+    Commands to paste, and rows of tables, are not broken.
     """
     if cells(text) <= width or _AS_IT_IS.match(text):
         return [text]
@@ -86,7 +86,7 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def _least(cell: str) -> int:
-    """Return the cells that a text takes at least, when its words stay whole."""
+    """Return the least width of a text in cells, with its words unbroken."""
     if len(cell) <= _SHORT:
         return cells(cell)
     return max((cells(word) for word in cell.split()), default=0)

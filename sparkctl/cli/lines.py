@@ -1,4 +1,4 @@
-"""How what goes on is told, line by line: for people, and for programs. What they print passes ``output``."""
+"""Progress line by line, for people and for programs. What they print passes through ``output``."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from sparkctl.cli.output import Output
 
 SIMULATED: Final = "simulated │ "
-"""What each line of a simulated engine begins with."""
+"""The beginning of each line on a simulated engine."""
 
 
 class PlainLines:
-    """A line for what is said, for each new phase of a start, and for each minute that it goes on."""
+    """Prints a line for each message, for each new phase of a start, and for each minute of it."""
 
     def __init__(self, output: Output) -> None:
         self._output = output

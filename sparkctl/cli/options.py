@@ -25,7 +25,7 @@ FunctionT = TypeVar("FunctionT", bound="Callable[..., Any]")
 
 
 def _hidden(ctx: click.Context, _param: click.Parameter, overrides: tuple[str, ...]) -> tuple[str, ...]:
-    """Hide from now on what is set that may be a secret."""
+    """Hide from now on the overrides' values that may be secrets."""
     session: Session = ctx.obj
     session.out.boundary.know(secrets.of_overrides(overrides))
     return overrides

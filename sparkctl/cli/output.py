@@ -1,4 +1,4 @@
-"""What a person or a program reads: results on stdout, talk on stderr, and nothing else prints.
+"""The output for a person or a program: results on stdout, messages on stderr, and nothing else prints.
 
 On a simulated engine every line says so. On a terminal there are colours, and tables as wide as it is (``terminal``);
 elsewhere everything is plain text. All of it passes the boundary (``sparkctl.base.shown``): no control character and no
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sparkctl.cli import terminal
 else:
-    # It imports rich, which takes as long as click: a pipe does without.
+    # It imports rich, which takes as long as click: output to a pipe does without.
     terminal = LazyModule("sparkctl.cli.terminal")
 
 _WIDTH: Final = 72
@@ -33,7 +33,7 @@ _QUANTITY: Final = regex(r"(-?\d[\d.,]*( [KMGT]?i?B)?)?")
 
 
 class Output:
-    """The only printer, and what operations report to (the port ``Report``). ``simulated`` marks each line.
+    """The only printer; it also receives operations' reports (the port ``Report``). ``simulated`` marks each line.
 
     ``boundary`` knows no value until the session gives it that of the world.
     """
@@ -54,7 +54,7 @@ class Output:
 
     @property
     def unicode(self) -> bool:
-        """Whether stdout takes every character; what it does not take is written as an escape."""
+        """Whether stdout can show every character; others are written as escapes."""
         return (self._stdout.encoding or "utf-8").lower().replace("-", "").startswith("utf")
 
     @property
@@ -63,7 +63,7 @@ class Output:
         return self._stdin is not None and self._stdin.isatty() and self._stderr.isatty()
 
     def choice(self, asks: str, options: Sequence[str]) -> int:
-        """Ask a person for one of several options, and return its place; an empty line is the first.
+        """Ask a person for one of several options, and return its position; an empty line chooses the first.
 
         Raises:
             EOFError: nobody answers any more.
@@ -87,11 +87,11 @@ class Output:
         self._lines(self._stdout, self.boundary.text(text))
 
     def shell(self, text: str) -> None:
-        """Print to stdout, as it is, a command to paste: what it is made of has no character that is not seen."""
+        """Print a command to paste to stdout, unchanged: it contains no invisible characters."""
         self._as_it_is(text)
 
     def plain(self, text: str) -> None:
-        """Print to stdout without a word of ours before each line: logs, without their colours, and Markdown."""
+        """Print to stdout without a prefix before each line: logs, without their colours, and Markdown."""
         self._as_it_is(self.boundary.text(shown.without_colours(text)))
 
     def json(self, value: object, indent: int | None = 2) -> None:
@@ -103,7 +103,7 @@ class Output:
         self._teller.say(self.boundary.text(text))
 
     def detail(self, text: str) -> None:
-        """Tell what only ``-v`` wants to know."""
+        """Report details that only ``-v`` shows."""
         if self.verbose:
             self._lines(self._stderr, self.boundary.text(text), "dim")
 
@@ -168,9 +168,9 @@ class Output:
     def reporting(self, *, as_json: bool = False) -> Iterator[Output]:
         """Show, meanwhile, a moving line on a terminal; elsewhere, a plain line for each new phase and minute.
 
-        Of several starts at once there is one for each.
+        For several starts at once there is a moving line for each.
 
-        ``as_json``: on stdout, a line of JSON for whatever is said, and for each moment of a start.
+        ``as_json``: on stdout, a line of JSON for each message, and for each moment of a start.
         """
         if as_json:
             self._teller = JsonLines(self)
@@ -183,7 +183,7 @@ class Output:
             self._teller = PlainLines(self)
 
     def line(self, text: str, style: str = "") -> None:
-        """Print to stderr, below what was printed before, what has passed the boundary."""
+        """Print to stderr, below earlier output, a text that has passed the boundary."""
         self._lines(self._stderr, text, style)
 
     def _as_it_is(self, text: str) -> None:
@@ -195,7 +195,7 @@ class Output:
         return SIMULATED if self.simulated else ""
 
     def _width(self, stream: TextIO) -> int:
-        """Return how many cells a line has beside the prefix; 0 where it is no terminal, and no line is too long."""
+        """Return how many cells a line has beside the prefix; 0 if it is no terminal, where no line is too long."""
         return terminal.width(stream) - len(self._prefix) if stream.isatty() else 0
 
     def _lines(self, stream: TextIO, text: str, style: str = "") -> None:

@@ -1,4 +1,4 @@
-"""What the process needs before anything else: streams that can be written, signals that clean up, a careful umask."""
+"""What the process needs first: writable streams, signals that clean up, a careful umask."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ else:
 
 INTERRUPTED: Final = 130
 COMPLETE: Final = "_SPARKCTL_COMPLETE"
-"""The variable by which a shell asks for the words that may come next (click's)."""
+"""The variable by which a shell asks for possible next words (click's)."""
 _OF_A_SIGNAL: Final = 128
 """What a shell adds to the number of the signal that ended a program."""
 _ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
@@ -33,7 +33,7 @@ _received: list[int] = []
 
 
 def asked_to_complete() -> str | None:
-    """Return what a shell asks for that completes words, None where none asks."""
+    """Return what a shell asks for in order to complete words, None if none asks."""
     return os.environ.get(COMPLETE)
 
 
@@ -42,21 +42,21 @@ def prepare() -> None:
     _open_what_is_closed()
     sys.stdout = _stream(_Results(1, "wb", closefd=False), sys.stdout)
     sys.stderr = _stream(_Talk(2, "wb", closefd=False), sys.stderr)
-    # Where an operator's umask lets others write, they could put recipes and secrets into the folders that are made.
+    # With an umask that lets others write, they could put recipes and secrets into the folders that are made.
     os.umask(os.umask(0o077) | 0o022)
     for one in _ENDING:
         if signal.getsignal(one) is signal.SIG_DFL:  # what nohup ignores stays ignored
             signal.signal(one, _end)
     sys.excepthook = _tell_defect
-    # A plugin of another program's would see every recipe, and to look for one takes a walk over all that is installed.
+    # A plugin of another program would see every recipe, and looking for one takes a walk over all installed packages.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
 class Leaving:
-    """Ends the process, as the last of what is registered for its end (``atexit``): it is registered first.
+    """Ends the process, as the last function registered for its end (``atexit``): it is registered first.
 
-    Python would take all apart that it holds, and look for garbage in it three times: a fifth of a command. A process
-    that ends by a defect has no code here, and ends as Python ends it.
+    Python itself would take apart everything that it holds, and collect garbage three times: a fifth of a command's
+    time. A process that ends by a defect has no code here, and ends in Python's way.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class Leaving:
         return code
 
     def __call__(self) -> None:
-        """End it, unless something is left that cannot be written: Python says so."""
+        """End the process, unless some output cannot be written: then Python reports it."""
         if self._code is None:
             return
         with suppress(SparkctlError, OSError, ValueError):
@@ -83,12 +83,12 @@ def code_of_interruption() -> int:
 
 
 def hung_up() -> bool:
-    """Return whether the terminal was closed (SIGHUP): nobody has asked for an end of what goes on by itself."""
+    """Return whether the terminal was closed (SIGHUP): nobody has asked to end what can run on by itself."""
     return signal.SIGHUP in _received
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
-    """End as Ctrl-C does. A closed terminal sends several signals: the next must not interrupt what cleans up."""
+    """End as Ctrl-C does. A closed terminal sends several signals: the next must not interrupt the clean-up."""
     for one in _ENDING:
         signal.signal(one, signal.SIG_IGN)
     _received.append(number)
@@ -96,7 +96,7 @@ def _end(number: int, _frame: FrameType | None) -> None:
 
 
 def _open_what_is_closed() -> None:
-    """Open the standard streams that are closed: else the next file would take their number, and be printed into."""
+    """Open the standard streams that are closed: otherwise the next opened file would get their output."""
     for number in _STANDARD:
         try:
             os.fstat(number)
@@ -105,7 +105,7 @@ def _open_what_is_closed() -> None:
 
 
 class _Results(io.FileIO):
-    """stdout. What cannot be written is told once, as an error; nothing more is written then."""
+    """stdout. A failure to write is reported once, as an error; then nothing more is written."""
 
     _broken = False
 
@@ -128,7 +128,7 @@ class _Results(io.FileIO):
 
 
 class _Talk(io.FileIO):
-    """stderr. Where nobody can be told, nobody is, and the command goes on."""
+    """stderr. If nobody can be told, the command goes on silently."""
 
     def write(self, data: bytes, /) -> int:  # type: ignore[override]
         """Write, or do not."""
@@ -140,14 +140,14 @@ class _Talk(io.FileIO):
 
 
 def _stream(file: io.FileIO, like: TextIO | None) -> io.TextIOWrapper:
-    """Return a stream as Python makes it, which writes what its encoding does not have as an escape."""
+    """Return a stream like Python's own; it writes escapes for characters that its encoding does not have."""
     encoding = getattr(like, "encoding", None) or "utf-8"
     buffering = bool(getattr(like, "line_buffering", False))
     return io.TextIOWrapper(io.BufferedWriter(file), encoding, "backslashreplace", line_buffering=buffering)
 
 
 def _tell_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print a traceback as Python does, without secrets; the environment's are all that is known here."""
+    """Print a traceback as Python does, without secrets; only the environment's secrets are known here."""
     told = "".join(traceback.format_exception(kind, error, trace))
     boundary = shown.Boundary(value for name, value in os.environ.items() if shown.looks_secret(name))
     sys.stderr.write(f"{boundary.text(told)}this is a defect of sparkctl: please report it, with the lines above\n")

@@ -25,10 +25,10 @@ class Session(NamedTuple):
 
 
 def begun(*, engine: str | None, folder: str | None, profile: str | None, verbose: bool) -> Session:
-    """Return the session of this operator on this machine, with what they said before the command's name.
+    """Return the session of this operator on this machine, with the options before the command's name.
 
     Raises:
-        InputError: the engine, or the folder of recipes, is none.
+        InputError: the engine's name is unknown, or the folder of recipes is not valid.
     """
     out = Output()
     out.verbose = verbose
@@ -39,9 +39,9 @@ def begun(*, engine: str | None, folder: str | None, profile: str | None, verbos
 
 
 def over_hosts(session: Session, hosts: Iterable[str] | None = None) -> None:
-    """Let what is printed be said of hosts, all that are declared where none are named.
+    """Let the output say that it is about hosts: all declared ones if none are named.
 
-    It is simulated where this machine is one of them, and its engine is.
+    It is marked as simulated if this machine is one of them, and its engine is simulated.
     """
     names = listed.hosts(session.world).hosts if hosts is None else hosts
     here = any(listed.is_here(session.world, name) for name in names)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class LazySubcommands(click.Group):
     """A group whose help comes from a table.
 
-    ``called`` is what the group is called, ``table`` has each subcommand with its help, and ``others`` what people say
-    who come from other programs. The object ``command`` of the module ``MODULES_NAME`` is the subcommand NAME.
+    ``called`` is the group's name, ``table`` has each subcommand with its help, and ``others`` the words of users who
+    know other programs. The object ``command`` of the module ``MODULES_NAME`` is the subcommand NAME.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class LazySubcommands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the subcommand that the first word names; of one that is none, say which was probably meant."""
+        """Find the subcommand that the first word names; for an unknown word, say which one was probably meant."""
         if args[0] in self._table or args[0].startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
         hint = suggestions.hint_within(self._called, args[0], self._table, self._others)

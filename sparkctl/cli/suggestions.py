@@ -1,4 +1,4 @@
-"""Words that are no command: what was probably meant."""
+"""Words that name no command, and what was probably meant."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ OTHER_WORDS: Final = {
     "help": "--help",
     "version": "--version",
 }
-"""What people say who come from other programs, and what it is here."""
+"""Words of users who know other programs, and sparkctl's word for each."""
 
 
 def hint(word: str, commands: Iterable[str]) -> str:
-    """Return what to say of a word that is none of the ``commands``."""
+    """Return the message for a word that is none of the ``commands``."""
     close = OTHER_WORDS.get(word) or next(iter(difflib.get_close_matches(word, commands, n=1)), None)
     return f"did you mean: sparkctl {close}" if close else "`sparkctl --help` lists the commands"
 
 
 def hint_within(group: str, word: str, commands: Iterable[str], other_words: Mapping[str, str]) -> str:
-    """Return the same of a word that is none of a group's ``commands``; ``other_words`` are what people say there."""
+    """Return the same for a word that is none of a group's ``commands``; ``other_words`` are what users say there."""
     close = other_words.get(word) or next(iter(difflib.get_close_matches(word, commands, n=1)), None)
     return f"did you mean: sparkctl {group} {close}" if close else f"`sparkctl {group} --help` lists the commands"

@@ -1,4 +1,4 @@
-"""What only a terminal shows, by rich: colours, tables as wide as it is, a line that moves."""
+"""Features of a terminal only, by rich: colours, tables as wide as it is, a line that moves."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def table(
 ) -> str:
     """Return a table for the terminal ``stream``; ``right`` says which columns are right-aligned.
 
-    ``prefix`` cells of each line are taken. What does not fit side by side stands below its row.
+    ``prefix`` cells of each line are used already. Columns that do not fit side by side stand below their row.
     """
     like = Console(file=stream)
     room = max(columns.LEAST, like.width - prefix)
@@ -67,7 +67,7 @@ def _columns(headers: Sequence[str], widths: Sequence[int], right: Sequence[bool
 
 
 class MovingLine(PlainLines):
-    """What is said stays, and below it a line moves for each start, from the first progress on."""
+    """Messages stay on the screen, and below them a line moves for each start, from its first progress on."""
 
     def __init__(self, output: Output, stream: TextIO) -> None:
         super().__init__(output)

@@ -1,6 +1,6 @@
-"""The kinds of GPU that are known: what NVML calls them, how fast their memory is read, and whose memory it is. Pure.
+"""The known kinds of GPU: their names in NVML, the bandwidth of their memory, and whose memory it is. Pure.
 
-A bandwidth is what NVIDIA says of the card; the share of it that a server reaches is no matter of the card.
+A bandwidth is NVIDIA's figure for the card; the share of it that a server reaches is not a property of the card.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _GB: Final = 1_000_000_000
 
 
 class Card(NamedTuple):
-    """A kind of GPU. ``names`` are what NVML calls it; ``bytes_per_second`` is None where nobody said.
+    """A kind of GPU. ``names`` are its names in NVML; ``bytes_per_second`` is None if no source gives it.
 
     ``unified``: it has no memory of its own, and takes the host's. ``source`` is where the bandwidth comes from.
     """
@@ -83,7 +83,7 @@ _BY_NAME: Final = {name: card for card in CARDS for name in card.names}
 
 
 def known(key: str) -> Card | None:
-    """Return the card of a key, such as ``rtx-5090``, or of NVML's name; None where it is not known."""
+    """Return the card with this key (such as ``rtx-5090``) or this NVML name; None if it is not known."""
     return _BY_KEY.get(key) or _BY_NAME.get(key)
 
 

@@ -1,4 +1,4 @@
-"""Single flags laid over a recipe's settings, or over vLLM's defaults: what `sparkctl size` is asked."""
+"""Single flags laid over a recipe's settings, or over vLLM's defaults: the input of `sparkctl size`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 DEFAULT_BATCHED_TOKENS: Final = 2048
 DEFAULT_SEQUENCES: Final = 256
-"""What vLLM serves with on a GB10 unless told: its defaults for a GPU whose memory NVML does not report, and since
+"""vLLM's two defaults on a GB10: those for a GPU whose memory NVML does not report, and since
 0.33.0 for a GB10 by name (vLLM 0.33.0 engine/arg_utils.py; measured in vLLM PR #57378)."""
 
 
@@ -51,7 +51,7 @@ class Changes(NamedTuple):
 
 
 def defaults(version: Version, context: int, facts: ModelFacts) -> Settings:
-    """Return vLLM's own settings on a GB10; the cache is to hold one sequence of ``context`` tokens."""
+    """Return vLLM's own settings on a GB10; the cache has to hold one sequence of ``context`` tokens."""
     encoder = bool(facts.inputs)
     item = facts.multimodal.max_item_tokens if facts.multimodal and encoder else None
     batched = max(DEFAULT_BATCHED_TOKENS, item or 0)

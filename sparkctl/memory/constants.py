@@ -1,7 +1,7 @@
-"""Every figure that is not computed from a model's own numbers, with where it comes from.
+"""Every figure that is not computed from a model's own numbers, with its source.
 
 They are estimates for a GB10: most were measured on another GPU (vLLM 0.20.2 on an H200, Gemma 4 in its true shapes
-with random weights, attention TRITON_ATTN as on a GB10), and each is rounded so that it counts rather too much.
+with random weights, attention TRITON_ATTN as on a GB10), and each is rounded up rather than down.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from sparkctl.base.units import GIB, MIB
 
 
 class Figure(NamedTuple):
-    """A number of bytes in the middle of what was seen, its source, and by how much more it was or may be."""
+    """A number of bytes in the middle of the observed values, its source, and by how much it may be larger."""
 
     size: int
     source: str
@@ -64,6 +64,6 @@ BEFORE_THE_CHECK_OWN: Final = Figure(
     "vLLM 0.20.2 on an H200: 139.29 GiB free of 139.80 at its check, in every start",
     50 * MIB,
 )
-"""The same on a card with its own memory."""
+"""The same for a card with its own memory."""
 MAX_FRACTION: Final = 0.95
-"""The largest gpu-memory-utilization that is emitted: fractions of several engines must sum to less (devashish.me)."""
+"""The largest gpu-memory-utilization that is written: fractions of several engines must sum to less (devashish.me)."""

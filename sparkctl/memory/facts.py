@@ -10,7 +10,7 @@ from sparkctl.base.declarations import Declaration, Size
 from sparkctl.memory.weights.tensors import Tensor  # noqa: TC001  (pydantic reads it at run time)
 
 _TOWERS: Final = {"vision_config": ["image", "video"], "audio_config": ["audio"]}
-"""What each tower of a config.json takes in; video goes through the image's."""
+"""The input of each tower in a config.json; video goes through the image tower."""
 
 
 class LoadedSize(Declaration):

@@ -1,4 +1,4 @@
-"""What one service needs of the host's memory, item by item, and the memory flags that follow from it."""
+"""The memory that one service needs of its host, item by item, and the memory flags that follow from it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WEIGHTS: Final = "weights"
 DRAFT: Final = "draft"
 KV_CACHE: Final = "KV cache"
 _WEIGHTS_OFF: Final = 0.015
-"""By how much of them weights may be more: no start in docs/memory.md whose geometry is known is further off."""
+"""The share by which weights may be larger: no start with known geometry in docs/memory.md is further off."""
 _KV_BYTES_FLAG: Final = Version("0.10.2")
 """The first release with ``--kv-cache-memory-bytes`` (vLLM PR #21489)."""
 
@@ -41,12 +41,11 @@ _KV_BYTES_FLAG: Final = Version("0.10.2")
 class Footprint(NamedTuple):
     """What a service takes. ``loaded`` is what vLLM's "Model loading took" will log, a draft model's share included.
 
-    ``kv`` is its cache as vLLM allocates it, ``kv_bytes`` how much of it there is, and ``kv_least_bytes`` the least
-    that may come of it where a fraction sizes it. ``known`` says how the sum is known:
-    estimated, or measured here and when.
+    ``kv`` is its cache as vLLM allocates it, ``kv_bytes`` the size of the cache, and ``kv_least_bytes`` the least size
+    that it may get if a fraction sizes it. ``known`` says how the sum is known: estimated, or measured here and when.
 
-    ``by_bytes``: those bytes size it; else a fraction does. ``utilization`` is that fraction where the operator gives
-    it, None where it follows from the sum.
+    ``by_bytes``: ``kv_bytes`` sizes the cache; else a fraction does. ``utilization`` is that fraction if the operator
+    sets it, None if it follows from the sum.
     """
 
     items: tuple[Item, ...]
@@ -61,27 +60,27 @@ class Footprint(NamedTuple):
 
     @property
     def overhead(self) -> tuple[Item, ...]:
-        """What it takes beside weights and KV cache."""
+        """What it takes in addition to weights and KV cache."""
         return tuple(item for item in self.items if item.name not in {WEIGHTS, DRAFT, KV_CACHE})
 
     @property
     def steady_bytes(self) -> int:
-        """What it holds once it serves, in the middle of what was seen: what it grows by is in it."""
+        """The bytes that it holds once it serves, growth included, in the middle of the observed values."""
         return middle(self._held)
 
     @property
     def bound_bytes(self) -> int:
-        """The most that it holds once it serves; what this host has measured is in it as it was measured."""
+        """The most bytes that it holds once it serves; items measured on this host count as measured."""
         return bound(self._held)
 
     @property
     def spread_bytes(self) -> int:
-        """By how much the most that it holds once it serves is more than the middle."""
+        """The difference between the most and the middle of the bytes that it holds once it serves."""
         return self.bound_bytes - self.steady_bytes
 
     @property
     def peak_bytes(self) -> int:
-        """What it takes at its peak, in the middle: while it starts, or later where it grows by more."""
+        """The bytes that it takes at its peak, in the middle: while it starts, or later if it grows by more."""
         return max(middle(self._starting), self.steady_bytes)
 
     @property
@@ -99,21 +98,21 @@ class Footprint(NamedTuple):
 
     @property
     def pinned_bytes(self) -> int:
-        """What of it is buffers of the host, which no process shows as its own; they are there once it is ready."""
+        """The bytes of its host buffers, which no process shows as its own; they exist once it is ready."""
         return sum(item.bytes for item in self.items if item.name in PINNED)
 
     @property
     def gpu_bytes(self) -> int:
-        """What it holds on the GPU when it is ready, in the middle; 0 for a vLLM on the CPU."""
+        """The bytes that it holds on the GPU when it is ready, in the middle; 0 for a vLLM on the CPU."""
         return sum(item.bytes for item in self.items if item.when is When.STEADY and item.where is Where.GPU)
 
     @property
     def host_bytes(self) -> int:
-        """What its processes hold of the host's memory when it is ready, in the middle."""
+        """The bytes of host memory that its processes hold when it is ready, in the middle."""
         return sum(item.bytes for item in self.items if item.when is When.STEADY and item.where is Where.HOST)
 
     def part(self, where: Where) -> PlacePart:
-        """Return what of it is on the GPU, or the host's, as the plan counts it."""
+        """Return its part on the GPU, or its part in the host's memory, as the plan counts it."""
         items = [item for item in self.items if item.where is where]
         held = tuple(item for item in items if item.when is not When.START)
         steady = bound(held)
@@ -143,14 +142,14 @@ class Footprint(NamedTuple):
 
 
 class Sizing(NamedTuple):
-    """The memory flags. ``kv_cache_memory_bytes`` is None where vLLM is to size the cache by the fraction alone."""
+    """The memory flags. ``kv_cache_memory_bytes`` is None if vLLM has to size the cache by the fraction alone."""
 
     kv_cache_memory_bytes: int | None
     gpu_memory_utilization: float
 
 
 class Once:
-    """What of a model does not change with its limits, worked out once for many estimates of the same facts."""
+    """The values of a model that do not change with its limits, computed once for many estimates of the same facts."""
 
     def __init__(self, facts: ModelFacts) -> None:
         self.facts = facts
@@ -158,7 +157,7 @@ class Once:
 
     @cached_property
     def shape(self) -> Geometry:
-        """The layers and what they keep; raises InputError where the config does not say them."""
+        """The layers and what they keep; raises InputError if the config does not give them."""
         return geometry(self.facts.config)
 
     @cached_property
@@ -200,7 +199,7 @@ def footprint(
     sized = _kv_bytes(given, cache, others, profile, by_bytes=by_bytes)
     kv_bytes, beyond = sized.bytes, sized.beyond
     if not by_bytes and given.utilization is not None:
-        # What the GPU's items take more, the cache has less: their sum is the fraction.
+        # When the GPU's items take more, the cache gets less: their sum is the fraction.
         others = [item._replace(spread=0) if _in_fraction(item) else item for item in others]
     source = f"{cache.bytes_per_block} bytes a block, as vLLM allocates them" if cache.groups else "none: an encoder"
     kv_item = Item(KV_CACHE, kv_bytes, source, where=Where.GPU if given.on_gpu else Where.HOST)
@@ -218,14 +217,14 @@ def footprint(
 
 
 def _request(given: Settings, shape: Geometry) -> KvRequest:
-    """Return what is asked of the cache; auto is what the checkpoint was made for."""
+    """Return the request for the cache; the dtype auto becomes what the checkpoint was made for."""
     if given.kv.dtype == "auto" and shape.kv_cache_dtype is not None:
         return given.kv._replace(dtype=shape.kv_cache_dtype)
     return given.kv
 
 
 def _without_the_flag(given: Settings, cache: KvCache, kv_bytes: int) -> Iterator[str]:
-    """Yield what it costs that this vLLM cannot be given the bytes of its cache."""
+    """Yield the consequences, in words, of a vLLM that has no flag for the bytes of its cache."""
     if given.kv.vllm >= _KV_BYTES_FLAG or given.utilization is not None:
         return
     more = format_gib(kv_bytes - cache.bytes_for(given.cached_sequences))
@@ -238,17 +237,17 @@ def _without_the_flag(given: Settings, cache: KvCache, kv_bytes: int) -> Iterato
 def sizing(taken: Footprint, profile: HostProfile) -> Sizing:
     """Return the memory flags: a function of the settings, the facts and the profile, never of what is free now.
 
-    The fraction makes vLLM's own check at its start, ``free >= fraction x total``, a second net under the admission.
+    vLLM checks ``free >= fraction x total`` at its start: a second safety net below the admission.
     """
     if taken.utilization is not None:
         return Sizing(None, taken.utilization)
     fraction = min(_fraction(_counted(taken.items, by_bytes=taken.by_bytes), profile), constants.MAX_FRACTION)
-    # A vLLM without a cache asks for none, and measures nothing (0.32.0 v1/engine/core.py, has_kv_cache).
+    # A vLLM without a cache asks for no memory, and measures nothing (0.32.0 v1/engine/core.py, has_kv_cache).
     return Sizing(taken.kv_bytes if taken.by_bytes and taken.kv.groups else None, fraction)
 
 
 def longest_context(given: Settings, shape: Geometry, taken: Footprint, draft_facts: ModelFacts | None) -> int:
-    """Return the longest context of which the cache holds as many sequences as it is to hold, at most the model's."""
+    """Return the longest context with which the cache still holds its number of sequences, at most the model's."""
     shape = of_one_rank(shape, given.split)
     draft = _draft(given, shape, draft_facts)
     most = max(shape.max_context or 0, given.kv.context)
@@ -257,10 +256,10 @@ def longest_context(given: Settings, shape: Geometry, taken: Footprint, draft_fa
 
 
 def counted_items(items: Sequence[Item], *, by_bytes: bool) -> list[Item]:
-    """Return the items that vLLM's fraction speaks of.
+    """Return the items that vLLM's fraction covers.
 
-    Where the fraction alone sizes the cache, on unified memory and on the CPU, the processes' own memory is taken off
-    what is left to the cache, and so belongs to them.
+    If the fraction alone sizes the cache, on unified memory and on the CPU, the processes' own memory reduces what is
+    left for the cache; therefore it is one of these items.
     """
     steady = [item for item in items if item.when is not When.START and item.name != GROWTH]
     on_gpu = [item for item in steady if item.where is Where.GPU]
@@ -276,7 +275,7 @@ def _fraction(counted: int, profile: HostProfile) -> float:
 
 
 class _Sized(NamedTuple):
-    """The bytes of the cache, the least that may come of it, and what comes on top where a fraction sizes it."""
+    """The bytes of the cache, its least size, and the memory that comes on top if a fraction sizes it."""
 
     bytes: int
     least: int
@@ -304,8 +303,8 @@ def _by_fraction(given: Settings, cache: KvCache, others: Sequence[Item], profil
     """Return the cache that vLLM makes of a fraction: what its profile leaves.
 
     The processes come on top: 38 runs on a GB10 used a median of 6.9 GiB more than their fraction, the system's own
-    included (djangodevreng/dgx-spark-benchmarks). vLLM takes what it estimates for graphs off the cache, and not what
-    they take; what torch.compile gives back later; before 0.27 also what fastsafetensors has not given back.
+    included (djangodevreng/dgx-spark-benchmarks). vLLM subtracts from the cache its estimate for graphs, not their true
+    size; what torch.compile gives back later; and before 0.27 also what fastsafetensors has not given back.
     """
     figures = overheads_of(profile.gpu)
     own = [item for item in others if _in_fraction(item) and item.name not in GRAPH_ITEMS]
@@ -323,12 +322,12 @@ def _by_fraction(given: Settings, cache: KvCache, others: Sequence[Item], profil
         estimated=True,
         spread=figures.beyond_fraction.spread,
     )
-    # Where this leaves less than one sequence, vLLM may still find it.
+    # Even if this leaves less than one sequence, vLLM may find room for it.
     return _Sized(size, max(asked - bound([*own, profiled, noise]), least), (beyond,))
 
 
 def _in_fraction(item: Item) -> bool:
-    """Return whether vLLM's profile finds it on the GPU, and so takes it off the cache that a fraction sizes."""
+    """Return whether vLLM's profile sees the item on the GPU, and subtracts it from a cache that a fraction sizes."""
     return item.where is Where.GPU and item.when is not When.START
 
 
@@ -364,14 +363,14 @@ def _draft(given: Settings, target: Geometry, facts: ModelFacts | None) -> _Draf
         warning = "the drafting layers of the model itself are counted as one layer of full attention"
         return _Draft(None, _one_layer(target), (warning,))
     if facts is None:
-        # An embedding and a head of the target's size, two bytes each, are more than most drafters have.
+        # An embedding and a head of the target's size, at two bytes a number, are more than most drafters have.
         size = 2 * 2 * target.vocabulary * target.hidden
         guess = Weights(size, "unknown: as an embedding and a head of the target's", estimated=True)
         warning = f"nothing is known of the draft model {drafting.model}: its memory is a guess from its target's"
         return _Draft(guess, _one_layer(target), (warning,))
     shape = geometry(facts.config) if facts.config else None
     loaded = weights(facts, given.load._replace(quantization=None, drafting_mtp=False), drafting.model)
-    split = given.split._replace(pipeline=1)  # every stage that drafts has the draft model's layers whole
+    split = given.split._replace(pipeline=1)  # each stage that drafts holds all layers of the draft model
     loaded = _of_rank(loaded, given._replace(split=split))
     if shape is None and not facts.shares_cache:
         warning = f"the geometry of {drafting.model} is not known: its cache is counted as one layer's"

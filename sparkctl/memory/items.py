@@ -17,18 +17,18 @@ DRAFT_ACTIVATIONS: Final = "draft's activations"
 ENGINE: Final = "engine's process"
 TRANSIENT: Final = "while it starts"
 GROWTH: Final = "growth after ready"
-"""What a server takes beyond what it held when it was ready: no start shows it."""
+"""What a server takes beyond its memory when it became ready: no start shows it."""
 PINNED: Final = frozenset({"KV cache on the host", "weights on the host"})
-"""Items that a start allocates whole, and that are no process's own pages: pinned, or in /dev/shm."""
+"""Items that a start allocates at once, and that are not a process's own pages: pinned memory, or /dev/shm."""
 DECLARED: Final = PINNED | {
     *("API servers", "LoRA adapters on the host", "cache of processed images", "other ranks", "swap space"),
 }
-"""Items that a flag asks for. A start does not show them: buffers of the host are no process's own pages, and caches
-fill later."""
+"""Items that a flag asks for. Measuring a start does not show them: buffers of the host are not a process's own pages,
+and caches fill later."""
 
 
 class When(StrEnum):
-    """For as long as the service runs, only while it starts, or what it grows by once it serves."""
+    """When an item is held: as long as the service runs, only while it starts, or as growth once it serves."""
 
     STEADY = "steady"
     START = "start"
@@ -36,7 +36,7 @@ class When(StrEnum):
 
 
 class Where(StrEnum):
-    """What vLLM's fraction speaks of, or the processes' own memory: the same pool on a GB10."""
+    """Where an item is: in the memory that vLLM's fraction covers, or the processes' own; one pool on a GB10."""
 
     GPU = "gpu"
     HOST = "host"
@@ -45,8 +45,8 @@ class Where(StrEnum):
 class Item(NamedTuple):
     """One thing that takes memory. ``estimated``: neither computed from the model nor read from a log of it.
 
-    ``bytes`` is the middle of what it was seen to take, and ``spread`` by how much more it may be: 0 for what is
-    computed or was measured on this host.
+    ``bytes`` is the middle of the observed values, and ``spread`` by how much more it may take: 0 if it is computed or
+    was measured on this host.
     """
 
     name: str
@@ -59,20 +59,20 @@ class Item(NamedTuple):
 
     @property
     def bound(self) -> int:
-        """The most that it is said to take, in bytes."""
+        """The most that it may take, in bytes."""
         return self.bytes + self.spread
 
 
 def middle(items: Iterable[Item]) -> int:
-    """Return what items take together, in bytes, if each takes its middle."""
+    """Return the bytes that items take together if each takes its middle."""
     return sum(item.bytes for item in items)
 
 
 def bound(items: Iterable[Item]) -> int:
-    """Return the most that items take together, in bytes: their middles and the root of their spreads' squares.
+    """Return the most bytes that items take together: their middles, and the root of the sum of their squared spreads.
 
-    The causes of the spreads have nothing to do with each other, so that not all items are at their most at once. The
-    sum of all spreads would be more than any start was seen to take.
+    The causes of the spreads are independent, so not all items are at their most at once. The sum of all spreads would
+    be more than any start was seen to take.
     """
     total = squares = 0
     for item in items:
@@ -82,9 +82,9 @@ def bound(items: Iterable[Item]) -> int:
 
 
 class PlacePart(NamedTuple):
-    """What of a service is in one place at most: once it serves, and at its peak.
+    """The most bytes of a service in one place: once it serves, and at its peak.
 
-    ``words`` are its items as a line, or ``held`` the items, of which the line is made when somebody wants it.
+    ``words`` are its items as a line; otherwise ``held`` are the items, from which the line is made on demand.
     """
 
     steady_bytes: int
@@ -94,7 +94,7 @@ class PlacePart(NamedTuple):
 
     @property
     def said(self) -> str:
-        """Its items as a line, "" where they are not known."""
+        """The items as a line, "" if they are not known."""
         if not self.held:
             return self.words
         shown = [f"{item.name} {item.bytes / GIB:.1f}" for item in self.held if item.bytes >= GIB // 20]

@@ -26,16 +26,16 @@ UNKNOWN_LEAST_TOKENS: Final = 16_384
 takes as much as two blocks of up to 4,176 tokens (Nemotron-3-Nano-30B's boot log on vLLM 0.26.0, djangodevreng/
 dgx-spark-benchmarks); doubled once more, because this is an estimate."""
 _TOKENS_BY_CONCURRENCY: Final = Version("0.20.1.dev0")
-"""The log's "KV cache size" in tokens: blocks over tables up to 0.20.0, the concurrency times the context in 0.20.2."""
+"""From here the logged "KV cache size" (tokens) is concurrency x context (0.20.2); up to 0.20.0, blocks over tables."""
 _NULL_BLOCK_COUNTS: Final = Version("0.29.0.dev0")
 _HALF_MORE: Final = Version("0.18.0.dev0")
-"""Groups are filled up to the largest where it has less than 1.5 times the layers of the smallest; 1.25 before."""
+"""Groups are filled up to the largest if it has less than 1.5 times the smallest's layers; before this, 1.25 times."""
 
 
 class KvGroup(NamedTuple):
-    """One block table, as vLLM groups layers. ``page_bytes`` is one block of one of its layers.
+    """One block table, as vLLM groups layers. ``page_bytes`` is the size of one block of one of its layers.
 
-    Where the layers of a table differ in width, ``page_bytes`` is the sum of their pages, as vLLM has it.
+    If the layers of a table differ in width, ``page_bytes`` is the sum of their pages, as in vLLM.
     """
 
     kind: Kind
@@ -61,9 +61,10 @@ class KvCache(NamedTuple):
         return self.bytes_per_block * self.blocks_per_request
 
     def bytes_for(self, sequences: int) -> int:
-        """Return the bytes with which ``sequences`` of the longest context are served at once.
+        """Return the bytes that ``sequences`` of the longest context need to be served at once.
 
-        One block more than they use: every vLLM keeps a null block back, and from 0.29 its start-up check counts it.
+        This is one block more than they use: every vLLM reserves a null block, and from 0.29 its start-up check counts
+        it.
         """
         if not self.groups:
             return 0
@@ -74,9 +75,9 @@ class KvCache(NamedTuple):
         return available_bytes // self.bytes_per_block if self.groups else 0
 
     def sequences_in(self, available_bytes: int) -> int:
-        """Return the most sequences of the longest context that vLLM's own start-up check finds room for.
+        """Return the most sequences of the longest context for which vLLM's own start-up check finds room.
 
-        From 0.29 on it leaves the null block out.
+        From 0.29 on, that check does not count the null block as room.
         """
         if not self.groups:
             return 0
@@ -118,7 +119,7 @@ def kv_cache(geometry: Geometry, request: KvRequest, *, draft: Geometry | None =
 
 
 def _of_model(request: KvRequest, geometry: Geometry) -> KvRequest:
-    """Return the request with what of the model decides it: a model of states alone caches no prefix unless told."""
+    """Return the request with the model's properties filled in: a model of states alone caches no prefix by default."""
     attends = any(group.state is None for group in geometry.groups)
     caching = request.prefix_caching if attends or request.prefix_caching else False
     return request._replace(prefix_caching=caching, state_chunk=geometry.state_chunk)
@@ -127,7 +128,7 @@ def _of_model(request: KvRequest, geometry: Geometry) -> KvRequest:
 def largest_context(
     geometry: Geometry, request: KvRequest, available_bytes: int, *, sequences: int = 1, draft: Geometry | None = None
 ) -> int:
-    """Return the longest context of which ``sequences`` fit into these bytes, at most the request's; 0 if none does."""
+    """Return the longest context with which ``sequences`` fit into these bytes, at most the request's; 0 if none."""
 
     def fits(context: int) -> bool:
         cache = kv_cache(geometry, request._replace(context=context), draft=draft)
@@ -141,9 +142,9 @@ def largest_context(
 
 
 def _without_windows(groups: Sequence[LayerGroup], request: KvRequest) -> Sequence[LayerGroup]:
-    """Return the layers with windows as full attention where the hybrid manager is off.
+    """Return layers with windows as full attention if the hybrid manager is off.
 
-    Chunked attention turns it off (vLLM 0.33.0 config/vllm.py), and a model without full attention does not need it.
+    Chunked attention turns it off (vLLM 0.33.0 config/vllm.py). A model without full attention keeps its windows.
     """
     hybrid = request.hybrid and not any(group.kind is Kind.CHUNKED for group in groups)
     if hybrid or not any(group.window is None and group.state is None for group in groups):
@@ -152,7 +153,7 @@ def _without_windows(groups: Sequence[LayerGroup], request: KvRequest) -> Sequen
 
 
 def _slots(group: LayerGroup) -> object:
-    """Return what two layers have in common that cache the same tokens, whatever their widths."""
+    """Return a key that is equal for layers which cache the same tokens, whatever their widths."""
     if group.state is not None:
         return group.state
     if group.kind is Kind.CROSS:
@@ -161,7 +162,7 @@ def _slots(group: LayerGroup) -> object:
 
 
 def _one_table(found: Sequence[Bucket], request: KvRequest) -> tuple[list[KvGroup], int]:
-    """All layers cache the same tokens: one table serves them all."""
+    """Return one table for all layers, which cache the same tokens."""
     first = found[0]
     total = sum(bucket.page_bytes * bucket.group.layers for bucket in found)
     page = first.page_bytes if len({bucket.page_bytes for bucket in found}) == 1 else total
@@ -171,7 +172,7 @@ def _one_table(found: Sequence[Bucket], request: KvRequest) -> tuple[list[KvGrou
 
 
 def _many_tables(found: Sequence[Bucket], request: KvRequest) -> tuple[list[KvGroup], int]:
-    """Each kind has as many tables as it takes to give all tables the same number of layers."""
+    """Return the tables of layers of several kinds: each kind is split so that all tables have equally many layers."""
     size = _group_size([bucket.group.layers for bucket in found], request.vllm)
     unified = _unified(found)
     tables = [
@@ -184,7 +185,7 @@ def _many_tables(found: Sequence[Bucket], request: KvRequest) -> tuple[list[KvGr
 
 
 def _packed(found: Sequence[Bucket], request: KvRequest) -> tuple[list[KvGroup], int]:
-    """Layers of several page sizes share a table, and a block is as large as the widest table (vLLM 0.32.0)."""
+    """Return tables shared by layers of several page sizes; a block is as large as the widest table (vLLM 0.32.0)."""
     kinds: dict[object, list[Bucket]] = {}
     for bucket in found:
         kinds.setdefault((bucket.group.window, bucket.block_size), []).append(bucket)
@@ -203,12 +204,12 @@ def _packed(found: Sequence[Bucket], request: KvRequest) -> tuple[list[KvGroup],
 
 
 def _least_padding(counts: Sequence[int], least: int) -> int:
-    """Return how many layers a table has so that the fewest places stay empty; of several the most."""
+    """Return the number of layers in a table that leaves the fewest places empty; if several do, the largest."""
     return min(range(least, max(counts) + 1), key=lambda size: (sum(-count % size for count in counts), -size))
 
 
 def _unified(found: Sequence[Bucket]) -> list[Bucket]:
-    """Give all pages the size of the largest: more tokens in a block where that divides, padding where it does not."""
+    """Give all pages the largest size: with more tokens in a block if that divides, else with padding."""
     largest = max(bucket.page_bytes for bucket in found)
 
     def unify(bucket: Bucket) -> Bucket:
@@ -219,7 +220,7 @@ def _unified(found: Sequence[Bucket]) -> list[Bucket]:
 
 
 def _group_size(counts: Sequence[int], vllm: Version) -> int:
-    """Return how many layers share a table: the fewest of any kind, or the most where that pads less."""
+    """Return how many layers share a table: the smallest count of any kind, or the largest if that pads less."""
     fewest, most = min(counts), max(counts)
     near = 2 * most < 3 * fewest if vllm >= _HALF_MORE else 4 * most < 5 * fewest
     return most if near else fewest

@@ -1,4 +1,4 @@
-"""What decides one engine's cache beside the model, and the page of a layer: one block of one layer, in bytes.
+"""The request that decides one engine's cache, and the page of a layer: one block of one layer, in bytes.
 
 Read in vLLM 0.33.0 (``kv_cache_interface.py``, ``platforms/interface.py``), and compared with every minor release from
 0.17 on.
@@ -23,16 +23,16 @@ DEFAULT_BLOCK_SIZE: Final = 16
 CPU_BLOCK_SIZE: Final = 128
 """Tokens in a block on the CPU (vLLM 0.32.0 platforms/cpu.py)."""
 _MLA_ALIGNMENT: Final = 128
-"""Tokens that a block is a multiple of where MLA stands beside a state (vLLM 0.33.0 platforms/interface.py)."""
+"""A block's tokens are a multiple of this if MLA stands beside a state (vLLM 0.33.0 platforms/interface.py)."""
 
 # The first versions of a rule; ``.dev0`` lets a pre-release count as new, which is never too little.
 _TWO_BATCHES_IN_FLIGHT: Final = Version("0.26.0.dev0")
 _STATES_ARE_CACHED: Final = Version("0.26.0.dev0")
-"""From here prefix caching is the default also for models with a state (vLLM config/model.py)."""
+"""Since this version prefix caching is the default also for models with a state (vLLM config/model.py)."""
 _ALIGNED_ALWAYS: Final = Version("0.29.0.dev0")
 _ALL_WITH_DRAFTS: Final = Version("0.21.0.dev0")
 _DRAFTED: Final = Version("0.26.0.dev0")
-"""From here states at every block have blocks for drafted tokens beside (vLLM kv_cache_interface.py, MambaSpec)."""
+"""Since this version states at every block have extra blocks for drafts (vLLM kv_cache_interface.py, MambaSpec)."""
 
 _BITS: Final = {
     **dict.fromkeys(("auto", "bfloat16", "float16", "half"), 16),
@@ -79,23 +79,23 @@ class KvRequest(NamedTuple):
     def in_flight(self) -> int:
         """The tokens that are scheduled and not settled: one batch, or two from 0.26 on (vLLM PR #47728).
 
-        Of a pipeline it is a batch for each stage, and one more where batches are prepared ahead (vLLM 0.32.0
-        config/vllm.py, max_concurrent_batches; its older runner has one less).
+        A pipeline has a batch for each stage, and one more if batches are prepared ahead (vLLM 0.32.0 config/vllm.py,
+        max_concurrent_batches; its older runner has one less).
         """
         ahead = self.asynchronous and self.vllm >= _TWO_BATCHES_IN_FLIGHT
         return self.batched_tokens * (self.stages + ahead if self.stages > 1 or ahead else 1)
 
     @property
     def state_blocks(self) -> int:
-        """The blocks in which a sequence keeps a layer's state: one more where states are cached with their prefix."""
+        """The blocks in which a sequence keeps a layer's state: one more if states are cached with their prefix."""
         return (2 if self._caches_states else 1) + self.speculative_tokens
 
     @property
     def states_at_blocks(self) -> bool:
         """Whether a sequence keeps a state for every block of its context: ``mamba_cache_mode`` all.
 
-        Up to 0.28 that was what models got whose class supports it, once prefixes are cached; since 0.29 their states
-        are cached as others' are (vLLM 0.20.2, 0.27.1 and 0.29.0 models/config.py). 0.20 left it out where drafts are.
+        Up to 0.28, models whose class supports it got this once prefixes are cached; since 0.29 their states are cached
+        like those of other models (vLLM 0.20.2, 0.27.1 and 0.29.0 models/config.py). 0.20 did not do it with drafts.
         """
         if self.state_chunk is None or not self._caches_states or self.vllm >= _ALIGNED_ALWAYS:
             return False
@@ -107,7 +107,7 @@ class KvRequest(NamedTuple):
 
 
 class Bucket(NamedTuple):
-    """Layers with one spec, while it is worked out. ``page_bytes`` may be padded to more than the layer fills."""
+    """Layers with one spec during the computation. ``page_bytes`` may be padded to more than the layer fills."""
 
     group: LayerGroup
     block_size: int
@@ -132,7 +132,7 @@ def token_bytes(group: LayerGroup, dtype: str) -> int:
     """Return what one token takes in one attention layer."""
     bits, scales, _ = element(dtype)
     if group.element_bytes is not None:
-        # What such a layer keeps is one vector: the key of an index, or the inputs of convolutions.
+        # Such a layer keeps one vector: the key of an index, or the inputs of convolutions.
         return group.kv_heads * group.head_dim * group.element_bytes
     if group.kind is Kind.MLA:
         return _MLA_TOKEN_BYTES.get(dtype.lower(), group.kv_heads * group.head_dim * bits // 8)
@@ -143,10 +143,10 @@ def token_bytes(group: LayerGroup, dtype: str) -> int:
 
 
 def state_bytes(state: RecurrentState, request: KvRequest | None = None) -> int:
-    """Return what the state of one layer takes for one sequence (vLLM mamba_utils.py); by itself without a request.
+    """Return the bytes of one layer's state for one sequence (vLLM mamba_utils.py); without a request, the state alone.
 
-    ``--mamba-cache-dtype`` is the type of all of it but for a recurrence whose type the model or
-    ``--mamba-ssm-cache-dtype`` says.
+    ``--mamba-cache-dtype`` is the type of the whole state, except a recurrence whose type is set by the model or by
+    ``--mamba-ssm-cache-dtype``.
     """
     conv_bytes, recurrent_bytes, drafted = state.conv_bytes, state.recurrent_bytes, 0
     if request is not None:
@@ -160,11 +160,11 @@ def state_bytes(state: RecurrentState, request: KvRequest | None = None) -> int:
 
 
 def buckets(groups: Sequence[LayerGroup], own: Sequence[LayerGroup], request: KvRequest) -> list[Bucket]:
-    """Return the layers with their blocks and pages; ``own`` of ``groups`` are the model's, the others a draft model's.
+    """Return the layers with their blocks and pages; ``own`` of ``groups`` are the model's, the rest a draft's.
 
-    Beside a state, attention's block is made so large that its page holds the state, which is then padded to it. The
-    model's own attention alone decides that (vLLM 0.22.1 and 0.33.0 platforms/interface.py): a draft model's pages may
-    be larger, and all are then padded to them.
+    Beside a state, attention's block is enlarged until its page holds the state, which is then padded to that page.
+    Only the model's own attention decides this (vLLM 0.22.1 and 0.33.0 platforms/interface.py): a draft model's pages
+    may be larger, and then all are padded to them.
     """
     attention = [group for group in own if group.state is None]
     states = [state_bytes(group.state, request) for group in own if group.state is not None]
@@ -182,7 +182,7 @@ def buckets(groups: Sequence[LayerGroup], own: Sequence[LayerGroup], request: Kv
 
 
 def _beside_states(state: int, attention: Sequence[LayerGroup], request: KvRequest) -> int:
-    """Return the tokens of attention's block: so many that its page holds a state of so many bytes."""
+    """Return the tokens of attention's block: enough for its page to hold a state of ``state`` bytes."""
     widest = max(token_bytes(group, request.dtype) for group in attention)
     aligned = request.block_size
     if any(group.kind is Kind.MLA for group in attention):
@@ -207,7 +207,7 @@ def blocks(group: LayerGroup, block_size: int, request: KvRequest) -> int:
     if group.state is not None:
         return request.state_blocks
     if group.kind is Kind.CROSS:
-        # What vLLM's check counts, also where the model reads less: whisper 1,500 (0.32.0 CrossAttentionSpec).
+        # This is what vLLM's check counts, even if the model reads less: whisper 1,500 (0.32.0 CrossAttentionSpec).
         return _cdiv(request.batched_tokens, block_size)
     if group.window is None:
         return _cdiv(request.context, block_size)

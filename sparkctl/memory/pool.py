@@ -1,7 +1,7 @@
 """The host's memories: what a host profile declares, and what is there now.
 
-On a GB10 there is one, which CPU and GPU share. A GPU with a memory of its own adds that, and what its services'
-processes take is the host's.
+On a GB10 there is one memory, shared by CPU and GPU. A GPU with its own memory adds a second one; then the host's
+memory holds what the services' processes take.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ from sparkctl.base.units import GIB, format_gib
 from sparkctl.memory import cards
 
 HOST: Final = "host"
-"""The key of the host's main memory; that of a GPU's own is its UUID."""
+"""The key of the host's main memory; the key of a GPU's own memory is the GPU's UUID."""
 INDEX: Final = "gpu-"
-"""What the key of a GPU without a UUID begins with."""
+"""The beginning of the key of a GPU without a UUID."""
 RESERVE_BYTES: Final = 10 * GIB
 """The driver reports NV_ERR_NO_MEMORY while MemAvailable still says 22 GiB (vllm#56824, vllm#54200)."""
 
 ACT_BYTES: Final = 6 * GIB
-"""Below it the guard ends a service. Operators of a GB10 set 5 and 6 GiB after freezes at 2 (peers' guards)."""
+"""Below this the guard ends a service. Operators of a GB10 set 5 and 6 GiB after freezes at 2 (peers' guards)."""
 FLOOR_BYTES: Final = 4 * GIB
-"""Below it the guard kills at once: at 14 GiB/s, the fastest fall that was published, a quarter of a second is left
+"""Below this the guard kills at once: at 14 GiB/s, the fastest fall that was published, a quarter of a second is left
 (NVIDIA/dgx-spark-playbooks#116)."""
 
 CARD_RESERVE_BYTES: Final = GIB
-"""Of a card with its own memory, which fails with an error and freezes nothing. A margin and no measurement: after a
-start was ready, long prompts took 0.38 GiB more at most (vLLM 0.20.2 on an H200, docs/memory.md)."""
+"""The reserve of a card with its own memory, which reports an error when full and freezes nothing. It is a margin, not
+a measurement: after a start was ready, long prompts took at most 0.38 GiB more (vLLM 0.20.2 on an H200,
+docs/memory.md)."""
 HOST_RESERVE_BYTES: Final = 4 * GIB
-"""Of the main memory beside such cards: a margin and no measurement. Linux kills a process when it runs out."""
+"""The reserve of main memory beside such cards: a margin, not a measurement. If it is full, Linux kills a process."""
 
 
 class ProfileSources(Declaration):
@@ -55,9 +56,9 @@ class ProfileGpu(Declaration):
 
 
 class Reserves(NamedTuple):
-    """What has to stay free: of unified memory, of main memory beside cards, and of each card (bytes).
+    """The memory that has to stay free (bytes): of unified memory, of main memory beside cards, and of each card.
 
-    ``cards`` are in the order of their indices; the last one's is that of all further ones.
+    ``cards`` are in the order of their indices; the last value applies to all further cards.
     """
 
     unified_bytes: int
@@ -65,11 +66,11 @@ class Reserves(NamedTuple):
     cards: tuple[int, ...]
 
     def of_card(self, index: int) -> int:
-        """Return what stays free of the memory of a GPU."""
+        """Return how much of a GPU's memory has to stay free."""
         return self.cards[min(index, len(self.cards) - 1)]
 
     def of_host(self, reserve_bytes: int | None) -> Reserves:
-        """Return the reserves with another one of the host's memory; None: as they are."""
+        """Return the reserves with another value for the host's memory; None: unchanged."""
         return self if reserve_bytes is None else Reserves(reserve_bytes, reserve_bytes, self.cards)
 
 
@@ -149,19 +150,19 @@ class HostProfile(Declaration):
 
     @property
     def card_reserve(self) -> int:
-        """What stays free of the first GPU's own memory."""
+        """The bytes that have to stay free of the first GPU's own memory."""
         return self.reserve if "reserve" in self.model_fields_set else CARD_RESERVE_BYTES
 
     @property
     def reserves(self) -> Reserves:
-        """What has to stay free of each memory of a machine that this profile is chosen for."""
+        """The bytes that have to stay free in each memory of a machine with this profile."""
         further = tuple(gpu.reserve for gpu in self.more_gpus)
         if self.card.unified:
             return Reserves(self.reserve, self.reserve, (CARD_RESERVE_BYTES, *further))
         return Reserves(max(RESERVE_BYTES, self.host_reserve), self.host_reserve, (self.card_reserve, *further))
 
     def of_gpu(self, index: int) -> HostProfile:
-        """Return the profile as a service on one of its GPUs is sized by: the first one's where there is no other."""
+        """Return the profile for sizing a service on one of its GPUs; the first GPU's if no other is described."""
         if not 0 < index <= len(self.more_gpus):
             return self
         gpu = self.more_gpus[index - 1]
@@ -174,7 +175,7 @@ class HostProfile(Declaration):
 
     @property
     def card(self) -> cards.Card:
-        """The kind of GPU, with the profile's bandwidth where that says one; one not known has its own memory."""
+        """The kind of GPU, with the profile's bandwidth if it gives one; an unknown kind has its own memory."""
         card = cards.known(self.gpu) or cards.Card(self.gpu, (self.gpu,), None, "")
         if self.bandwidth is None:
             return card
@@ -183,7 +184,7 @@ class HostProfile(Declaration):
 
     @property
     def pool(self) -> Pool:
-        """The memories of such a machine on which nothing of sparkctl's runs."""
+        """The memories of such a machine while no sparkctl service runs on it."""
         kinds = [(self.gpu, self.total, self.card_reserve)]
         kinds += [(gpu.gpu, gpu.total or 0, gpu.reserve) for gpu in self.more_gpus]
         gpus = tuple(_described(index, *kind) for index, kind in enumerate(kinds))
@@ -201,10 +202,10 @@ def _described(index: int, kind: str, total: int, reserve: int) -> GpuPool:
 
 @dataclass(frozen=True, slots=True)
 class GpuPool:
-    """A GPU of the host. ``pool`` is its own memory, None where it takes the host's.
+    """A GPU of the host. ``pool`` is its own memory, None if it uses the host's.
 
-    ``problem`` says why nothing can be planned on it, "" where nothing is in the way, and ``fix`` what to do about it.
-    ``uuid`` is "" for one that is described and not there.
+    ``problem`` says why nothing can be planned on it ("": no obstacle), and ``fix`` what to do about it. ``uuid`` is ""
+    for a GPU that is only described.
     """
 
     index: int
@@ -216,7 +217,7 @@ class GpuPool:
 
     @property
     def key(self) -> str:
-        """What names it in a record: it stays the same when another GPU is taken out."""
+        """Its name in records: it stays the same when another GPU is removed."""
         return self.uuid or f"{INDEX}{self.index}"
 
     def __str__(self) -> str:
@@ -227,9 +228,9 @@ class GpuPool:
 class Pool(NamedTuple):
     """A memory in bytes: how large it is, what is available of it now, and the reserve that no start may touch.
 
-    The host's is MemTotal and MemAvailable, with its ``gpus``; those with a memory of their own have a pool each, which
-    is what CUDA calls total and free. ``cache_bytes`` of what is available are page cache, which the kernel gives back
-    to whoever asks for memory. ``known`` is False for the main memory of a described machine that does not say it.
+    The host's pool is MemTotal and MemAvailable, with its ``gpus``; each GPU with its own memory has a pool of its own:
+    CUDA's total and free. ``cache_bytes`` of the available bytes are page cache, which the kernel gives back to whoever
+    asks for memory. ``known`` is False if a described machine does not give the size of its main memory.
     """
 
     total_bytes: int
@@ -241,7 +242,7 @@ class Pool(NamedTuple):
 
     @property
     def memories(self) -> dict[str, Pool]:
-        """The memories that are counted by their keys: the host's, and of each GPU that has its own."""
+        """All memories by their keys: the host's, and that of each GPU with its own memory."""
         own = {HOST: self} if self.known else {}
         return own | {gpu.key: gpu.pool for gpu in self.gpus if gpu.pool is not None}
 

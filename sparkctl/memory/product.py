@@ -1,9 +1,9 @@
-"""A quantized model judged against the one that it was made from, by the headers of both alone. Pure.
+"""A quantized model compared with its source, by the headers of both alone. Pure.
 
-A tool that quantizes may end early, leave layers out, quantize what it was to keep, or drop tensors, and leave a folder
-that looks like a model. What it should have made follows from the source's own tensors and from the list of what is
-kept: a number of layers that is written down somewhere is true for one version of one library (Gemma 4 E4B: 379 layers
-up to transformers 5.5.3, 343 from 5.5.4 on).
+A quantizing tool may end early, leave layers out, quantize layers that it had to keep, or drop tensors, and still leave
+a folder that looks like a model. What it should have made follows from the source's own tensors and the list of layers
+to keep. A written-down number of layers would be true for one version of one library only (Gemma 4 E4B: 379 layers up
+to transformers 5.5.3, 343 from 5.5.4 on).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from sparkctl.memory.weights.tensors import Tensor
 
 TOLERANCE: Final = 0.02
-"""By how much a product may differ from its predicted bytes: the three products of the seeds of this project are within
-1.5 %."""
+"""The share by which a product may differ from its predicted bytes: the three products of this project's seeds are
+within 1.5 %."""
 _SHOWN: Final = 3
 _SCALES: Final = (".weight_scale", ".weight_scale_inv", ".scales")
 _PACKED: Final = frozenset({"U8", "I8", "I32", "F8_E4M3"})
@@ -34,13 +34,13 @@ _BESIDE: Final = re.compile(
     r"\.(weight_scale|weight_scale_2|weight_scale_inv|weight_global_scale|input_scale|input_global_scale|weight_shape|"
     r"weight_zero_point|weight_g_idx|scales|qzeros|g_idx)$"
 )
-"""What a quantized layer has beside its weight (compressed-tensors, ModelOpt, GPTQ, AWQ)."""
+"""Tensors of a quantized layer beside its weight (compressed-tensors, ModelOpt, GPTQ, AWQ)."""
 _OF_THE_WRITER: Final = frozenset({"transformers_version", "_name_or_path", "torch_dtype", "dtype"})
-"""Keys of a config.json that whoever writes it writes anew."""
+"""Keys of a config.json that every writer sets anew."""
 
 
 class ProductFinding(NamedTuple):
-    """One thing that was judged: its name, whether it is as it has to be, and what was found in words."""
+    """The result of one check: its name, whether it passed, and what was found, in words."""
 
     check: str
     passed: bool
@@ -48,10 +48,10 @@ class ProductFinding(NamedTuple):
 
 
 def judged(source: ModelFacts, product: ModelFacts, kept: Sequence[str] | None) -> list[ProductFinding]:
-    """Return what is found of a product. ``kept`` names what was not to be quantized, None: as the product says.
+    """Return the findings about a product. ``kept`` names the layers to keep unquantized; None: those that it declares.
 
-    A name is one of a module, or of the last parts of one; ``re:`` and a regular expression that its beginning matches;
-    or a glob. Both facts have tensors.
+    A pattern is the name of a module or the last parts of it; or a glob; or ``re:`` and a regular expression that
+    matches the beginning of the name. Both facts have tensors.
     """
     declared = declared_config(product.config)
     patterns = list(kept) if kept is not None else ignored_names(declared or {})
@@ -59,7 +59,7 @@ def judged(source: ModelFacts, product: ModelFacts, kept: Sequence[str] | None) 
 
 
 class _Judgement:
-    """Both checkpoints taken apart once; each method judges one thing."""
+    """Both checkpoints, analysed once; each method makes one check."""
 
     def __init__(self, source: ModelFacts, product: ModelFacts, patterns: Sequence[str], *, said: bool) -> None:
         self._source, self._product, self._said, self._patterns = source, product, said, patterns
@@ -97,7 +97,7 @@ class _Judgement:
         return ProductFinding("layers", not left, says + (f", not {_few(left)}" if left else ""))
 
     def _kept_whole(self) -> ProductFinding:
-        """Routers are judged also where nothing says that they are kept: vLLM has no quantized one."""
+        """Check the kept layers; routers are checked even if nothing says they are kept: vLLM has no quantized one."""
         wrong = [name for name in self._made if names_it(name, self._patterns)]
         others = self._made - self._could.keys()
         routers = [name for name in self._made if component_of(f"{name}.weight") == "router"]
@@ -141,7 +141,7 @@ class _Judgement:
         return ProductFinding("bytes", passed, f"{format_bytes(size)} where {format_bytes(predicted)} were expected")
 
     def _predicted(self) -> int | None:
-        """Return the bytes of a product whose layers are all as they should be; None where its scheme is not known."""
+        """Return the bytes of a product if all its layers are as they should be; None if its scheme is not known."""
         layers = [self._could[module] for module in self._could.keys() - self._kept]
         return made.expected_bytes(self._before, layers, self._product.config)
 
@@ -158,7 +158,7 @@ def _quantized(tensors: Iterable[Tensor]) -> set[str]:
 
 
 def _missing(tensor: Tensor, there: set[str]) -> str | None:
-    """Return what of a source's tensor is not in the product: its own name, or the first expert of it; None: it is."""
+    """Return the missing part of a source's tensor: its own name, or that of its first missing expert; None: none."""
     if tensor.name in there:
         return None
     fused = FUSED.match(tensor.name)
@@ -169,7 +169,7 @@ def _missing(tensor: Tensor, there: set[str]) -> str | None:
 
 
 def _differences(source: Mapping[str, Any], product: Mapping[str, Any], above: str = "") -> Iterator[str]:
-    """Yield the keys in which two configs differ, but for the quantization and for what each writer writes anew."""
+    """Yield the keys in which two configs differ, except the quantization and the keys that every writer sets anew."""
     ignored = _OF_THE_WRITER | {"quantization_config", "compression_config"}
     for key in sorted(source.keys() | product.keys()):
         one, other = source.get(key), product.get(key)

@@ -1,4 +1,4 @@
-"""One rank of a server with several: what of a model and of its weights each GPU has."""
+"""One rank of a server with several: the part of a model and of its weights that each GPU has."""
 
 from __future__ import annotations
 
@@ -33,16 +33,17 @@ _WHOLE_MODULES: Final = (
 """Linear layers that every rank has whole (ReplicatedLinear in vLLM 0.32.0 model_executor/models: deepseek_v2,
 nemotron_h, gemma3n)."""
 _CUT_NORMS: Final = ("conv1d", "conv", ".A")
-"""Of what is no linear layer: convolutions and recurrences, which are cut with their heads."""
+"""Modules that are no linear layers but are cut: convolutions and recurrences, together with their heads."""
 _EMBEDDING: Final = "embedding"
 _SPARSE: Final = frozenset({"experts", "router"})
 
 
 def of_one_rank(shape: Geometry, split: Split) -> Geometry:
-    """Return the geometry of one rank: its share of heads and of widths, and the whole of what is replicated.
+    """Return the geometry of one rank: its share of heads and of widths, and all of what is replicated.
 
-    Fewer key-value heads than ranks are there once for each (vLLM 0.32.0 config/model.py, get_num_kv_heads). Of several
-    stages it is the one with the most layers: it has the largest blocks, and every stage has as many.
+    If there are fewer key-value heads than ranks, each rank has one (vLLM 0.32.0 config/model.py, get_num_kv_heads).
+    With several stages it is the stage with the most layers: it has the largest blocks, and all stages have equally
+    many.
 
     Raises:
         InputError: the model cannot be shared so.
@@ -81,10 +82,10 @@ def _cut(group: LayerGroup, ranks: int) -> LayerGroup:
 
 
 def weights_of_one_rank(loaded: Weights, split: Split, config: Mapping[str, Any], vllm: Version) -> Weights:
-    """Return what one rank loads: of several stages, that with the most; ``config`` {} is not known.
+    """Return the weights that one rank loads, on the stage with the most; ``config`` is {} if it is not known.
 
-    The share of each component is that of its parameters by the config, so that it holds for weights that are
-    quantized, too, where a component is quantized as a whole.
+    Each component is shared as its parameters are by the config. This also holds for quantized weights if a component
+    is quantized as a whole.
     """
     if split.ranks == 1:
         return loaded
@@ -106,7 +107,7 @@ def weights_of_one_rank(loaded: Weights, split: Split, config: Mapping[str, Any]
 
 
 def _usual(name: str, split: Split) -> float:
-    """Return a rank's share of a component of which the config says nothing."""
+    """Return a rank's usual share of a component about which the config says nothing."""
     if name in _WHOLE or name == REPACKED:
         return 1.0
     if name in TOWERS:
@@ -115,7 +116,7 @@ def _usual(name: str, split: Split) -> float:
 
 
 def _shares(config: Mapping[str, Any], split: Split, vllm: Version) -> list[dict[str, float]]:
-    """Return the share of each component that a rank of each stage has."""
+    """Return, for each stage, the share of each component that one of its ranks has."""
     shape, modules = geometry(config), parts(config, vllm)
     more = _replicated_heads(shape, split) + _latent_queries(shape, config, split)
     tied, dense = is_tied(config), text_keys(config)[0].first("first_k_dense_replace")
@@ -145,9 +146,9 @@ def _of_tensor(part: Part, split: Split) -> float:
 
 
 def _of_layers(part: Part, held: range, layers: int, dense: int) -> float:
-    """Return how much of a module a stage has that holds these of the model's layers.
+    """Return the share of a module on the stage with the layers ``held``.
 
-    Where the first ``dense`` layers have no experts, the stage that has them has fewer layers with experts.
+    If the first ``dense`` layers have no experts, the stage that holds them has fewer layers with experts.
     """
     sparse = part.component in _SPARSE or ".shared_expert" in part.name
     if ".mlp." not in part.name or not dense or part.count != (layers - dense if sparse else dense):
@@ -157,7 +158,7 @@ def _of_layers(part: Part, held: range, layers: int, dense: int) -> float:
 
 
 def _of_stage(part: Part, stage: int, split: Split, part_of_all: float, *, tied: bool) -> float:
-    """Return how much of a module a stage has: the first the embedding and towers, the last the head and drafts."""
+    """Return the share of a module on a stage: the first has embedding and towers, the last the head and drafts."""
     last = stage == split.pipeline - 1
     if part.component == DRAFT:
         return float(last)
@@ -169,7 +170,7 @@ def _of_stage(part: Part, stage: int, split: Split, part_of_all: float, *, tied:
 
 
 def _replicated_heads(shape: Geometry, split: Split) -> float:
-    """Return the parameters that a rank has beyond its share, as key-value heads are there more than once."""
+    """Return the parameters that a rank has beyond its share because key-value heads are replicated."""
     more = 0.0
     for group in shape.groups:
         if is_cut(group) and group.state is None and 0 < group.kv_heads < split.tensor:
@@ -179,7 +180,7 @@ def _replicated_heads(shape: Geometry, split: Split) -> float:
 
 
 def _latent_queries(shape: Geometry, config: Mapping[str, Any], split: Split) -> float:
-    """Return the same of MLA's narrow queries, and DeepSeek V4's keys, which every rank has whole."""
+    """Return the same for MLA's narrow queries and DeepSeek V4's keys, which every rank has whole."""
     keys, kind = text_keys(config)
     low = keys.first("q_lora_rank")
     layers = sum(group.layers for group in shape.groups if group.kind is Kind.MLA and group.element_bytes is None)

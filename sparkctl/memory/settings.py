@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from sparkctl.memory.weights.load_options import LoadOptions
 
 WITHOUT_ASYNC: Final = frozenset({"ngram", "suffix", "medusa", "mlp_speculator"})
-"""Drafting that turns asynchronous scheduling off; MTP, EAGLE, draft models and ngram_gpu keep it (vLLM 0.20.2 and
-0.33.0 config/vllm.py)."""
+"""Drafting methods that turn asynchronous scheduling off; MTP, EAGLE, draft models and ngram_gpu keep it (vLLM 0.20.2
+and 0.33.0 config/vllm.py)."""
 WITHOUT_LAYERS: Final = frozenset({"ngram", "ngram_gpu", "suffix"})
-"""Drafting from the text itself."""
+"""Drafting methods that use the text itself."""
 
 
 class Drafting(NamedTuple):
@@ -35,8 +35,8 @@ class Settings(NamedTuple):
     """The flags that memory depends on.
 
     ``sequences`` is max-num-seqs, and ``cached_sequences`` how many of the longest context the cache has to hold.
-    ``samples`` is False for a server that pools: it writes no token, and has no sampler. ``kv_bytes`` (the cache as the
-    operator gives it) and ``utilization`` (a fraction that sizes it) are None for auto. ``split`` is how GPUs share the
+    ``samples`` is False for a server that pools: it writes no token, and has no sampler. ``kv_bytes`` (the operator's
+    size of the cache) and ``utilization`` (a fraction that sizes it) are None for auto. ``split`` is how GPUs share the
     model: the sizes are those of one rank. ``load_format`` is how weights are read. ``beside`` is what other flags
     take.
     """
@@ -63,7 +63,7 @@ class Settings(NamedTuple):
 
 
 def kv_dtype(given: object, dtype: object) -> str:
-    """Return what the cache's numbers are: auto follows the model's own, which matters for 32 bits alone."""
+    """Return the type of the cache's numbers: auto follows the model's own, which matters only for 32 bits."""
     if given is not None and given != "auto":
         return str(given)
     return "float32" if str(dtype) in {"float32", "float"} else "auto"

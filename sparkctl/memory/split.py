@@ -1,4 +1,4 @@
-"""How a server's ranks share a model: tensor, pipeline and expert parallelism, and what cannot be shared so."""
+"""How a server's ranks share a model: tensor, pipeline and expert parallelism, and splits that are impossible."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _PADDED_TO: Final = 64
 class Split(NamedTuple):
     """How a model is shared by ranks, each with a GPU of its own.
 
-    ``tensor`` ranks share each layer, and ``pipeline`` stages have some layers each: ``partition`` says how many
-    (``VLLM_PP_LAYER_PARTITION``), () is as vLLM deals them out. ``by_expert``: experts are dealt out whole and not cut
-    (``--enable-expert-parallel``). ``whole_towers``: every rank has the towers whole (``--mm-encoder-tp-mode data``).
-    ``nodes`` hosts have as many of the ranks each. ``worker``: a rank that is not on the head's host, without server
+    ``tensor`` ranks share each layer, and each of ``pipeline`` stages has some of the layers: ``partition`` says how
+    many (``VLLM_PP_LAYER_PARTITION``), () is vLLM's own distribution. ``by_expert``: experts are distributed whole and
+    not cut (``--enable-expert-parallel``). ``whole_towers``: every rank has the towers whole (``--mm-encoder-tp-mode
+    data``). ``nodes`` hosts have equally many ranks. ``worker``: a rank that is not on the head's host, without server
     and engine core.
     """
 
@@ -49,9 +49,9 @@ class Split(NamedTuple):
         return f"of one of {self.ranks} ranks"
 
     def stages(self, layers: int) -> tuple[int, ...]:
-        """Return how many layers each stage has, as vLLM deals them out (0.32.0 distributed/utils.py, get_pp_indices).
+        """Return how many layers each stage has in vLLM's distribution (0.32.0 distributed/utils.py, get_pp_indices).
 
-        What is left over goes to the stages before the last, one each, from the back.
+        The remaining layers go to the stages before the last one, one each, from the back.
         """
         if self.partition:
             return self.partition
@@ -86,7 +86,7 @@ def _of_stages(shape: Geometry, split: Split) -> list[str]:
 
 
 def _of_tensors(shape: Geometry, split: Split) -> list[str]:
-    """Return what of a model ``tensor`` ranks cannot cut, in words (vLLM 0.32.0 asserts each of them)."""
+    """Return in words which parts of a model ``tensor`` ranks cannot cut (vLLM 0.32.0 asserts each of them)."""
     size = split.tensor
     numbers = [
         ("attention heads", shape.q_heads),

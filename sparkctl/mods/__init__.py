@@ -1,1 +1,1 @@
-"""Files laid over an image's files: declared, fetched, staged, and judged on disk, in the image and where they run."""
+"""Files laid over an image's files: declared, fetched, staged, and judged on disk, in images and in containers."""

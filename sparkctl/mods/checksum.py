@@ -1,4 +1,4 @@
-"""The checksum of a mod's file, and what stands in its place."""
+"""The checksum of a mod's file, and the words used in its place."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from typing import Final
 
 UNPINNED: Final = "unpinned"
-"""Nobody has said yet what the file is to be."""
+"""Nobody has said yet which content the file must have."""
 ABSENT: Final = "absent"
 """There is no such file in the image: the mod adds it."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def fetch(fetcher: Fetcher, mod: MountedMod, report: Report, secret: Callable[[str], str]) -> bytes:
-    """Return the bytes that a mod's file has where it comes from; ``secret`` gives the value of a secret's name.
+    """Return the bytes of a mod's file from where it is published; ``secret`` gives the value of a secret's name.
 
     Raises:
         InputError: they cannot be had.
@@ -46,7 +46,7 @@ def fetch_missing(
     report: Report,
     secret: Callable[[str], str],
 ) -> list[MountedMod]:
-    """Fetch what is not there, check it and keep it in ``files`` of this machine; return what was fetched.
+    """Fetch the missing files, check them and keep them in this machine's ``files``; return those that were fetched.
 
     Raises:
         InputError: a file cannot be had.

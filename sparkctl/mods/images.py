@@ -1,4 +1,4 @@
-"""What is known of images' files and packages: asked of each image once, and kept under its id, its digest."""
+"""Facts about the files and packages of images: each image is asked once, and its answers are kept under its id."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class KnownImage(BaseModel):
 
 
 class Images:
-    """Asks images, each question once. ``state`` is the folder that remembers; without one, this object does.
+    """Asks images, each question once. ``state`` is the folder that keeps the answers; without it, this object does.
 
-    Unless it is to ``ask``, no Python is run, and a package is known only where it was asked for before.
+    Unless ``ask`` is set, no Python is run, and a package is known only if it was asked for earlier.
     """
 
     def __init__(self, engine: Engine, files: Files, state: Path | None = None, *, ask: bool = True) -> None:
@@ -51,7 +51,7 @@ class Images:
         return self._engine.image(reference) is not None
 
     def packages(self, reference: str, names: Sequence[str]) -> Mapping[str, Package]:
-        """Return what the Python of an image says of some packages, of those that are known where it must not be asked.
+        """Return what an image's Python says of packages; if it must not be asked, only the packages already known.
 
         Raises:
             EngineError: there is no such image, or it has no Python that answers.
@@ -66,7 +66,7 @@ class Images:
     def vllm(self, reference: str, root: str | None = None) -> str | None:
         """Return the version of vLLM in an image, None where there is no such image or it does not say.
 
-        By the package's own file or the image's labels: the image is not run. ``root`` is where the packages may be.
+        It is read from the package's file or the labels; the image is not run. ``root`` is where the packages may be.
 
         Raises:
             EngineError: the image cannot be read.
@@ -107,7 +107,7 @@ class Images:
         return self._known[image.id], image.id
 
     def _read(self, identity: str) -> KnownImage:
-        """Return what was kept; what is damaged is asked again."""
+        """Return the kept answers; a damaged record counts as empty."""
         path = self._path(identity)
         if path is None:
             return KnownImage()

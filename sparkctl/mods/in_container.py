@@ -1,4 +1,4 @@
-"""What a running container makes of a mod: does it see the file, is it mounted, does its Python import it? Pure."""
+"""How a running container sees a mod: is the file visible, is it mounted, does its Python import it? Pure."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """One place: its state, and in words what is wrong, what follows and what to do."""
+    """The state at one place and, in words, what is wrong, the consequence and the fix."""
 
     state: FileState
     why: str = ""
 
 
 def seen(container: Container, mod: MountedMod, file: ImportedFile, *, python: bool) -> Sight:
-    """Return the reading of one file; ``python`` is whether the container's Python was asked."""
+    """Return the verdict on one file; ``python`` is whether the container's Python was asked."""
     again = f"sparkctl up --replace {container.name}"
     wrong = _mounted(container, mod, file, again) or (_imported(container, mod, file, again) if python else None)
     if wrong is not None:
@@ -57,7 +57,7 @@ def _mounted(container: Container, mod: MountedMod, file: ImportedFile, again: s
 
 
 def _imported(container: Container, mod: MountedMod, file: ImportedFile, again: str) -> Sight | None:
-    """Return what the container's Python runs in the file's place, or None."""
+    """Return what the container's Python imports in place of the file, in words, or None."""
     if file.shadow is not None:
         why = f"{container.name} runs the compiled {file.shadow}, made from another file, in place of {mod.target}"
         return Sight(FileState.SHADOWED, f"{why} of mod {mod.mod}: remove it from the image, then {again}")

@@ -1,4 +1,4 @@
-"""What the image has where a mod covers it: is it what the mod was made for, and which release is it from? Pure."""
+"""What the image has where a mod covers it: the file that the mod was made for? From which release is it? Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Fit(StrEnum):
-    """How a mod stands to what it covers."""
+    """How a mod relates to the file that it covers."""
 
     AS_MEANT = "as meant"
     NOT_DECLARED = "not declared"
@@ -26,7 +26,7 @@ class Fit(StrEnum):
 
 
 def covered(mod: MountedMod, image: str, md5: str | None) -> tuple[Fit, str]:
-    """Return how a mod fits what an image has (its md5, None: no file), and in words what is wrong and what to do."""
+    """Return how a mod fits the image's file (``md5``; None: no file), and in words what is wrong and what to do."""
     if md5 is None:
         if mod.replaces == (ABSENT,):
             return Fit.AS_MEANT, ""
@@ -43,7 +43,7 @@ def covered(mod: MountedMod, image: str, md5: str | None) -> tuple[Fit, str]:
 
 
 def _found(mod: MountedMod, image: str, md5: str, of: Sequence[str]) -> str:
-    """Return what is there, and what was meant to be."""
+    """Return in words which file is there, and which was expected."""
     if of:
         there = f"{mod.target} in {image} is that of vLLM {releases.span(of)} (md5 {md5})"
     else:
@@ -57,7 +57,7 @@ def _found(mod: MountedMod, image: str, md5: str, of: Sequence[str]) -> str:
 
 
 def _drop(mod: MountedMod, md5: str, of: Sequence[str]) -> str:
-    """Return why the mod is not needed any more, or ''."""
+    """Return why the mod is no longer needed, or ''."""
     if md5 == mod.md5 != UNPINNED:
         return "it is the mod's own file: drop the mod"
     ours = releases.releases(releases.below_root(mod.target), mod.md5)

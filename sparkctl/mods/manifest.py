@@ -227,7 +227,7 @@ class Mod(Declaration, title="sparkctl mod"):
         return self
 
     def _contradictions(self) -> list[Finding]:
-        """Return a finding for each file whose name stands for another file before it: pins go by names."""
+        """Return a finding for each file that has the name of an earlier file: pins refer to names."""
         first: dict[str, ModFile] = {}
         found = []
         for index, file in enumerate(self.files):

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from sparkctl.world.ports import Files
 
 LARGEST_BYTES: Final = 64 * 1024**2
-"""Python files of vLLM are at most a few hundred KiB; what is larger is not one."""
+"""vLLM's Python files have at most a few hundred KiB; a larger file is something else."""
 
 
 class FileState(StrEnum):
-    """What one place says of a mod's file."""
+    """The state of a mod's file at one place."""
 
     OK = "ok"
     CHANGED = "changed"
@@ -43,7 +43,7 @@ class FileState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A source that was looked at: its bytes when they are what the manifest says, else what is wrong and the fix."""
+    """A source that was checked: its bytes if they match the manifest, else what is wrong and the fix."""
 
     state: FileState
     content: bytes = b""
@@ -52,7 +52,7 @@ class Checked:
 
 
 def behind_links(path: Path) -> Path:
-    """Return the file that a path leads to, or the path itself where that is none.
+    """Return the file that a path leads to, or the path itself if it leads to no file.
 
     For a file that an operator names outright: a snapshot of the Hugging Face cache is nothing but links.
     """
@@ -72,7 +72,7 @@ def read_source(path: Path) -> bytes:
         real = path.resolve(strict=True)
         if path.is_symlink() and not _stays(path.parent.resolve(), real):
             raise InputError(f"is a link that leaves its folder: {real}")
-        # Non-blocking, or a pipe that nobody writes to would hold us for ever; what was opened is what is judged.
+        # Non-blocking: a pipe without a writer would hold us for ever. The file that was opened is judged.
         descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb", buffering=0) as file:
             found = os.fstat(descriptor)
@@ -93,15 +93,15 @@ def read_source(path: Path) -> bytes:
 
 
 def _stays(folder: Path, real: Path) -> bool:
-    """Whether a link of a folder leads into it. A snapshot of the Hugging Face cache is links into its blobs."""
+    """Return whether a link in a folder stays inside. A Hugging Face snapshot is links into its cache's blobs."""
     blobs = folder.parent.parent / "blobs" if folder.parent.name == "snapshots" else folder
     return folder in real.parents or blobs in real.parents
 
 
 def check_source(mod: MountedMod, files: Files | None = None) -> Checked:
-    """Return what the source is, against the manifest or the operator's pin.
+    """Return the state of the source, compared with the manifest or the operator's pin.
 
-    ``files`` are those of the host that mounts it, where that may be another one.
+    ``files`` are those of the host that mounts the file, if that may be another host.
     """
     look = f"look at your copy of the file, then: sparkctl mods pin {mod.mod} --file FILE"
     if mod.source == NOWHERE:
@@ -146,7 +146,7 @@ def _read_there(files: Files, path: Path) -> bytes:
 
 
 def verified(mod: MountedMod, files: Files | None = None) -> bytes:
-    """Return the bytes of a mod's source, once they are what the manifest says; ``files`` as for ``check_source``.
+    """Return the bytes of a mod's source after checking them against the manifest; ``files`` as for ``check_source``.
 
     Raises:
         ModError: unpinned, missing, or another file.
@@ -173,7 +173,7 @@ def check_sources(mods: Sequence[MountedMod], files: Files | None = None) -> Non
 
 
 def stage(files: Files, mods: Sequence[MountedMod]) -> None:
-    """Make the copies that containers mount, out of the very bytes that were verified. A good copy stays.
+    """Make the copies that containers mount, from exactly the bytes that were verified. A good copy is kept.
 
     Raises:
         ModError: a source is not what it has to be.
@@ -181,6 +181,6 @@ def stage(files: Files, mods: Sequence[MountedMod]) -> None:
     """
     for mod in mods:
         content = verified(mod, files)
-        # Asked of the files, which may be another host's: the same path here says nothing of it.
+        # The port is asked, because the files may be another host's: the same path here says nothing of it.
         if mod.source.is_symlink() or files.content(mod.source) != content:
             files.write(mod.source, content, mode=0o444)

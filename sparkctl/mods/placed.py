@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from sparkctl.mods.manifest import Mod, ModFile, Pins
 
 NOWHERE: Final = Path()
-"""The source of a mod that is known by a container's label alone."""
+"""The source of a mod that is known only from a container's label."""
 
 
 @dataclass(frozen=True, slots=True)
 class MountedMod:
     """One file of a mod, in its place: ``original`` is where it comes from, ``source`` the staged copy to mount.
 
-    ``original`` is None where the checkpoint that has it is not on this host. ``replaces`` is what the covered file
-    may be: md5s, ``absent`` alone, or () where nothing is declared; ``meant`` says it in words. ``root`` is the package
-    root that a module's target lies under, None for a plain path. ``elsewhere`` is where it is fetched from,
-    ``fetch`` the file's name there, and ``kept`` where this machine keeps it then (None: it is not fetched).
-    ``on_host``: ``original`` lies on the host that mounts it, which may be another one.
+    ``original`` is None if the checkpoint that contains it is not on this host. ``replaces`` is what the covered file
+    may be: md5s, ``absent`` alone, or () if nothing is declared; ``meant`` says it in words. ``root`` is the package
+    root of a module's target, None for a plain path. ``elsewhere`` is where the file is fetched from, ``fetch`` its
+    name there, and ``kept`` where this machine keeps it then (None: it is not fetched). ``on_host``: ``original`` is on
+    the host that mounts it, which may be another one.
     """
 
     mod: str
@@ -58,7 +58,7 @@ class MountedMod:
 
     @property
     def module(self) -> str | None:
-        """The module that it is, where it was named as one."""
+        """The module's dotted name, if the file was named as a module."""
         below = self.target.removeprefix(f"{self.root}/").removesuffix(".py")
         return below.replace("/", ".").removesuffix(".__init__") if self.root is not None else None
 
@@ -74,7 +74,7 @@ def staged_path(state: Path, md5: str, name: str) -> Path:
 
 
 def misfits(name: str, mod: Mod, image: str, vllm: Version) -> list[str]:
-    """Return in words what the mod says it is for and the recipe is not: another image, another vLLM."""
+    """Return in words how the recipe differs from what the mod is for: another image, another vLLM."""
     found = []
     meant, versions = mod.applies_to.image, mod.applies_to.vllm
     if meant is not None and meant != image:
@@ -99,10 +99,10 @@ def mounted(
 ) -> list[MountedMod]:
     """Return the files of a mod in their places.
 
-    ``originals`` are where each comes from, by its name; ``roots`` gives the folder that a top-level package lies in.
+    ``originals`` are the sources by file name; ``roots`` gives the folder that contains a top-level package.
 
-    ``states`` are the state folders of the host that mounts them, and of this machine: the same one where they are one.
-    A pin of the operator's stands above the manifest's checksum. What is fetched is kept by this machine.
+    ``states`` are the state folders of the mounting host and of this machine; they are equal if the two are one.
+    The operator's pin has precedence over the manifest's checksum. Fetched files are kept by this machine.
     """
     found = []
     for file in mod.files:
@@ -156,7 +156,7 @@ def _meant(file: ModFile) -> str:
 
 
 def refuse_overlaps(mods: Sequence[MountedMod]) -> None:
-    """Refuse two files over one: of two mods, or of one that names it as a module and as a path.
+    """Refuse two files with one target: of two mods, or of one mod that names the target as a module and as a path.
 
     Raises:
         InputError: the mods are named.
@@ -177,14 +177,14 @@ def refuse_overlaps(mods: Sequence[MountedMod]) -> None:
 
 
 def recorded(mods: Sequence[MountedMod]) -> tuple[RecordedMod, ...]:
-    """Return what a container says of its mods, so that it can be checked without its recipe."""
+    """Return what a container's label says of its mods, so that it can be checked without its recipe."""
     return tuple(RecordedMod(mod.mod, mod.target, mod.md5) for mod in mods)
 
 
 def as_recorded(mods: Sequence[RecordedMod], now: Sequence[MountedMod]) -> list[MountedMod]:
-    """Return the mods that a container was started with, with where they come from as far as ``now`` knows them.
+    """Return the mods that a container was started with, with their sources as far as ``now`` knows them.
 
-    Where a mod has another checksum by now, the older one is what the container has to have.
+    If a mod's checksum has changed since, the container must still have the older one.
     """
     known = {(mod.mod, mod.target): mod for mod in now}
     return [

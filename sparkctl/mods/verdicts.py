@@ -1,4 +1,4 @@
-"""Are the mods still there: on disk, in the image, in the running container. Readings by the port, verdicts pure."""
+"""Whether mods are still in place on disk, in the image and in the container. Ports read; verdicts are pure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _FITS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ModVerdict:
-    """One file of one mod of one service, over the three places."""
+    """The verdict on one file of one mod of one service, over the three places."""
 
     service: str
     mod: MountedMod
@@ -46,7 +46,7 @@ class ModVerdict:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing is wrong: an image that is not at hand is, for a service that runs."""
+        """Whether nothing is wrong; for a running service, an unknown state counts as wrong."""
         places = [self.host, self.image, self.container]
         running = self.container.state is not FileState.NOT_RUNNING
         return all(p.state in _GOOD or (p.state is FileState.UNKNOWN and not running) for p in places)
@@ -66,8 +66,8 @@ class ModVerdict:
 class Meant(NamedTuple):
     """A service whose mods are verified, and its container if it has one.
 
-    ``marks`` are words of a command that serves the same model. ``unknown`` says why nobody can say which mods it has;
-    "": they are known.
+    ``marks`` are words of a command that serves the same model. ``unknown`` says why its mods are not known; "": they
+    are known.
     """
 
     name: str
@@ -95,14 +95,14 @@ def verify(engine: Engine, images: Images, one: Meant, files: Files | None = Non
 
 
 def _unknown(one: Meant) -> ModVerdict:
-    """Return the row of mods that nobody knows: no service that runs holds with it."""
+    """Return the row for unknown mods: for a running service it counts as a fault."""
     nowhere = Sight(FileState.NOT_COMPARED)
     runs = Sight(FileState.UNKNOWN if _runs(one.container) else FileState.NOT_RUNNING, one.unknown)
     return ModVerdict(one.name, MountedMod("?", "?", None, NOWHERE, "?", "?"), nowhere, nowhere, runs)
 
 
 def host_reading(mod: MountedMod, files: Files | None = None) -> Sight:
-    """Return what the source is; ``files`` as for ``verify``."""
+    """Return the state of the source; ``files`` as for ``verify``."""
     checked = on_disk.check_source(mod, files)
     return Sight(checked.state, f"{checked.why}: {checked.fix}" if checked.why else "")
 
@@ -111,9 +111,9 @@ def host_reading(mod: MountedMod, files: Files | None = None) -> Sight:
 
 
 def image_readings(images: Images, image: str, found: Sequence[MountedMod]) -> list[Sight]:
-    """Return what the files that mods cover are in the image, read without running it.
+    """Return the state of the covered files in the image, read without running it.
 
-    A mod that is known by a container's label alone does not say what it covers: nothing is compared.
+    For a mod known only from a container's label, nothing is compared: the label does not say what it covers.
     """
     declared = [mod for mod in found if mod.source != NOWHERE]
     if not declared:
@@ -124,7 +124,7 @@ def image_readings(images: Images, image: str, found: Sequence[MountedMod]) -> l
         roots = _roots(images, image, declared)
         md5s = images.checksums(image, [mod.target for mod in declared])
     except EngineError as error:
-        # Asked again, because an engine that does not answer at all is an error of its own, and raises here.
+        # Asked again: if the engine does not answer at all, this call raises that error of its own.
         gone = not images.there(image)
         return [_not_here(image, mod) if gone else _unreadable(f"mod {mod.mod} in {image}", error) for mod in found]
     return [
@@ -139,7 +139,7 @@ def _not_here(image: str, mod: MountedMod) -> Sight:
 
 
 def _roots(images: Images, image: str, found: Sequence[MountedMod]) -> Mapping[str, Package]:
-    """Return the packages that the mods' modules belong to, as the image's own Python finds them."""
+    """Return the packages of the mods' modules, as the image's own Python finds them."""
     names = sorted({mod.module.partition(".")[0] for mod in found if mod.module})
     return images.packages(image, names) if names else {}
 
@@ -165,7 +165,7 @@ def _elsewhere(mod: MountedMod, image: str, name: str, package: Package) -> str:
 
 
 def _misfit(mod: MountedMod, image: str, package: Package | None) -> str:
-    """Say that the image's vLLM is none that the mod was made for; that alone is no fault."""
+    """Say that the mod was not made for the image's vLLM; that alone is no fault."""
     if mod.made_for is None or package is None or package.version is None:
         return ""
     try:
@@ -180,7 +180,7 @@ def _misfit(mod: MountedMod, image: str, package: Package | None) -> str:
 
 
 def container_readings(engine: Engine, container: Container, found: Sequence[MountedMod]) -> list[Sight]:
-    """Return what a process of the running container sees at the mods' targets, and what its Python imports."""
+    """Return what a process in the running container sees at the mods' targets, and what its Python imports."""
     if not found:
         return []
     try:
@@ -203,9 +203,9 @@ def _without_python(content: bytes | None) -> ImportedFile:
 
 
 def outsiders(engine: Engine, services: Sequence[Meant]) -> list[ModVerdict]:
-    """Return the verdicts on running containers that sparkctl did not make, of images whose services have mods.
+    """Return the verdicts on running containers that sparkctl did not make, for images whose services have mods.
 
-    One that has taken a service's place (its name, or its model) has to have the mods; another one is named.
+    A container in a service's place (with its name or its model) must have the mods; another one is only named.
 
     Raises:
         EngineError: the engine does not answer.

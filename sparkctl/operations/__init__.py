@@ -1,1 +1,1 @@
-"""What sparkctl does: each use case over the ports, without a command line."""
+"""The use cases of sparkctl, over the ports and without a command line."""

@@ -63,7 +63,7 @@ _FOLDERS: Final = ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
 
 
 class World:
-    """What an operation may touch, and whom it tells: ``report``. Tests make one of fakes.
+    """The ports that an operation may use, and the ``report`` for its messages. Tests make one of fakes.
 
     ``simulated`` is whether its engine is the simulated Spark. ``boundary`` hides secrets from whoever reads; it
     is told every value that is known. ``reach`` is how other hosts are reached, and ``kept_of`` opens the folder of
@@ -126,17 +126,17 @@ class World:
 
     @cached_property
     def manager(self) -> ServiceManager:
-        """What starts programs with this host."""
+        """The service manager, which starts programs together with this host."""
         return self._doors.manager()
 
     @property
     def door(self) -> DoorOpener:
-        """What opens the gateway's door to clients."""
+        """Opens the gateway's door to clients."""
         return self._doors.door
 
     @cached_property
     def supervisor(self) -> Supervisor:
-        """What started this process and watches it."""
+        """The supervisor that started this process and watches it."""
         return self._doors.supervisor()
 
     @cached_property
@@ -166,7 +166,7 @@ class World:
 
     @cached_property
     def records(self) -> Records:
-        """What is kept of this engine's starts; it is there also when the engine is not."""
+        """The stored starts of this engine; available even if the engine is not."""
         return records.Records(self._doors.store())
 
     @cached_property
@@ -194,7 +194,7 @@ class World:
 
     @cached_property
     def images(self) -> Images:
-        """What is known of the engine's images; of simulated ones nothing is kept, as faults change their files."""
+        """The known facts about the engine's images; nothing is kept for simulated ones: faults change their files."""
         return self.images_of(self.engine, ask=True)
 
     @cached_property
@@ -253,7 +253,7 @@ class World:
         return values, missing
 
     def required_secrets(self, service: Service) -> dict[str, str]:
-        """Return the values of a service's secrets; its own key is made where there is none yet.
+        """Return the values of a service's secrets; its own key is made if there is none yet.
 
         Raises:
             InputError: one has none; its name and where to put the value. Or as for ``secret_values``.

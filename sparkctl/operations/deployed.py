@@ -1,4 +1,4 @@
-"""What runs now: sparkctl's services among the engine's containers, and what they hold of the host's memories.
+"""The running services: sparkctl's among the engine's containers, and what they hold of the host's memories.
 
 Labels are the state; there is no file to disagree with them, so this is true after a kill -9 at any moment.
 """
@@ -31,7 +31,7 @@ else:
 
 
 class OnCard(NamedTuple):
-    """What a service holds of a GPU's own memory now, None where that is not known; ``words`` is the GPU's name."""
+    """What a service now holds of a GPU's own memory, None if that is not known; ``words`` is the GPU's name."""
 
     key: str
     words: str
@@ -39,7 +39,7 @@ class OnCard(NamedTuple):
 
 
 class Deployed(NamedTuple):
-    """A service that has a container. ``record`` is what its labels say; of that, None is unknown.
+    """A service that has a container. ``record`` are its labels; None in it is unknown.
 
     ``ready`` is None where it cannot be asked: the engine is elsewhere, or its address is not known. ``resident_bytes``
     is what its processes hold of the host's memory now, None where that is not known or none run; ``cards`` are the
@@ -55,7 +55,7 @@ class Deployed(NamedTuple):
 
     @property
     def memory_bytes(self) -> int | None:
-        """What its processes hold of all memories together, None where that is not known."""
+        """The bytes that its processes hold of all memories together, None if that is not known."""
         each = [self.resident_bytes, *(card.bytes for card in self.cards)]
         return None if None in each else sum(one or 0 for one in each)
 
@@ -92,12 +92,12 @@ class Deployed(NamedTuple):
         return claiming(found, [self.record], names)
 
     def _seen(self, card: OnCard, state: str) -> int | None:
-        """Return what is seen of it on a GPU: of one that is ready and is not seen there at all, nothing is known."""
+        """Return its observed memory on a GPU; unknown for a ready service that is not seen there at all."""
         return card.bytes if card.bytes or state != "ready" else None
 
 
 def service_name(container: Container) -> str | None:
-    """Return the service that a container is, None: it is none. One whose label is damaged goes by its own name."""
+    """Return a container's service, None if it is none. With a damaged label, it goes by the container's name."""
     if LABEL_SERVICE not in container.labels:
         return None
     return labels.read(container.labels).service or container.name
@@ -112,7 +112,7 @@ def services(engine: Engine) -> list[tuple[str, Container]]:
 def claiming(running: Running, records: Sequence[ServiceLabels], names: Mapping[str, str]) -> Running:
     """Return a service with the largest claim and peak of its containers, on each memory; ``names`` are the GPUs'.
 
-    Of one that is seen on a GPU for which no claim is recorded, no claim is known.
+    If it is seen on a GPU for which no claim is recorded, its claim counts as unknown.
     """
     split = [_split(one, seen=set(running.gpus)) for one in records]
     memories = dict.fromkeys([*running.gpus, *(memory for one in split for memory in one if memory != HOST)])

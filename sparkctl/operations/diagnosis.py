@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from sparkctl.vllm.failures import Diagnosis
 
 MOST_BYTES: Final = 8 * 1024 * 1024
-"""Of a log, from its end: a start writes a tenth of one MiB, a server that is asked much a few a day."""
+"""How much of a log is read, from its end: a start writes a tenth of one MiB, a busy server a few MiB a day."""
 MOST_READ: Final = 256 * 1024 * 1024
-"""Of a stream that cannot be wound forward: one without an end is left there."""
+"""How much of a stream that cannot be wound forward is read: reading one without an end stops there."""
 _PIECE: Final = 64 * 1024
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),

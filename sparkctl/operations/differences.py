@@ -25,7 +25,7 @@ _SHORT_ID: Final = 12
 
 
 def differences(service: Service, running: Container, image: Image | None, values: Mapping[str, str]) -> list[str]:
-    """Return one line a difference: ``--max-model-len: 16384 runs, 32768 wanted``; [] where there is none.
+    """Return one line for each difference: ``--max-model-len: 16384 runs, 32768 wanted``; [] if there is none.
 
     ``image`` is what the engine has behind the tag now, None: nothing; ``values`` are those of the service's secrets.
     """
@@ -96,7 +96,7 @@ def _of_labels(spec: ContainerSpec, running: Container) -> list[str]:
 
 def of_image(running: Container, image: Image | None) -> list[str]:
     """Return that the tag of a container's image names another image now: it was pulled, built or tagged again."""
-    # What the engine calls an image is compared with what it called it then: a container's own word may be another.
+    # The engine's name for the image is compared with its name at the start: a container's own word may differ.
     ran = labels.read(running.labels).image_id or running.image_id
     if image is None or image.id == ran:
         return []

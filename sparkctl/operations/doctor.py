@@ -1,4 +1,4 @@
-"""What ``sparkctl doctor`` finds: what the host and the engine report, and what follows from it."""
+"""The findings of ``sparkctl doctor``: what the host and the engine report, and what follows from it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Examined(NamedTuple):
 
 
 class Reported(NamedTuple):
-    """What there is to judge. ``engine`` is its info, or why there is none; ``pool`` is how its GPUs are planned on.
+    """The facts to judge. ``engine`` is its info, or why there is none; ``pool`` is how its GPUs are planned on.
 
     ``profile`` is the kind of GPU that services are sized for. ``guard`` and ``agent`` say whether one runs, and
     ``applied`` is the stack that was applied, "" where none was.

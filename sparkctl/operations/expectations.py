@@ -1,4 +1,4 @@
-"""What this host has measured, laid over what services are expected to take."""
+"""The measurements of this host, used in place of estimates for services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the engine runs now, as decisions need it, and what `up` would do beside that. Touches nothing."""
+"""The engine's present state as decisions need it, and what `up` would do beside it. Touches nothing."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ else:
     known = LazyModule("sparkctl.operations.memory.known")  # the format, which few plans want
 
 ROOM_S: Final = 10.0
-"""How long the memory of a container that was removed may take to be available again (an estimate: at once)."""
+"""How long a removed container's memory may take to become available, in seconds (an estimate: at once)."""
 _LOOK_S: Final = 0.5
 _SAME: Final = 0.02
-"""By which share two totals of one kind of card may differ: 23.56 and 23.69 GiB of an RTX 3090, by the driver."""
+"""The relative difference between totals of one kind of card: 23.56 and 23.69 GiB of an RTX 3090, by the driver."""
 
 
 def planner(world: World, reserve_bytes: int | None = None) -> Planner:
-    """Return what plans on the world's engine; ``reserve_bytes`` are kept free in place of what the profile says."""
+    """Return the planner for the world's engine; ``reserve_bytes`` replaces the profile's reserve."""
     history = History(
         world.engine,
         lambda: world.records,
@@ -63,8 +63,8 @@ def planner(world: World, reserve_bytes: int | None = None) -> Planner:
 class Planner:
     """Plans on one engine.
 
-    ``history`` is what this host has measured, ``reserves`` the memory to keep free, ``key`` the operator's own for the
-    servers that want one. ``secret_values`` are those of a service by their names, as they are now.
+    ``history`` is what this host has measured, ``reserves`` the memory to keep free, ``key`` the operator's own for
+    servers that require one. ``secret_values`` returns a service's present secrets by name.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Planner:
         self.now = EngineNow(ports, reserves, key)
 
     def refuse(self, wanted: Sequence[Service]) -> None:
-        """Refuse what cannot be planned at all.
+        """Refuse services that cannot be planned at all.
 
         Raises:
             EngineError: the engine is elsewhere, or does not answer.
@@ -100,7 +100,7 @@ class Planner:
                 raise InputError(message, hint=hint)
 
     def expected(self, wanted: Sequence[Service]) -> list[Service]:
-        """Return the services with what their starts on this host took in place of what was estimated."""
+        """Return the services with the measurements of their starts on this host in place of estimates."""
         return self.history.expected(wanted)
 
     def aside(self) -> list[AsideFinding]:
@@ -114,7 +114,7 @@ class Planner:
     def plan(self, wanted: Sequence[Service], *, replace: bool, aside: Sequence[AsideFinding] = ()) -> Plan:
         """Return the steps from what runs now to ``wanted``.
 
-        What comes back of ``aside`` with the next command counts as if it did so already.
+        Memory that the next command will free from ``aside`` counts as free already.
 
         Raises:
             EngineError, InputError: as for ``refuse``.
@@ -124,7 +124,7 @@ class Planner:
     def sides(
         self, wanted: Sequence[Service], aside: Sequence[AsideFinding] = ()
     ) -> tuple[list[Wanted], list[Running], Pool]:
-        """Return what a plan is made of: what is wanted, what runs and how it differs from that, and the memory.
+        """Return the inputs of a plan: what is wanted, what runs and how it differs from that, and the memory.
 
         Raises:
             EngineError, InputError: as for ``refuse``.
@@ -138,7 +138,7 @@ class Planner:
         return asked, changed, self.now.pool()
 
     def _changed(self, running: Running, service: Service | None, back: Mapping[str, Container]) -> Running:
-        """Return a service as the plan sees it; of one that is wanted, with how it differs."""
+        """Return a service as the plan sees it; if it is wanted, with its differences."""
         container = back.get(running.name) or deployed.find(self._ports.engine, running.name)
         if service is None or container is None:
             return running
@@ -148,7 +148,7 @@ class Planner:
 
 
 def _with_digest(service: Service) -> Wanted:
-    """Return what is wanted, to be compared with what runs: its command is made for that."""
+    """Return the wanted service for a comparison with the running one: its command is made for that."""
     return service.wanted._replace(digest=service.digest)
 
 
@@ -223,7 +223,7 @@ class EngineNow:
         self.key = key
 
     def ready(self, container: Container) -> bool:
-        """Return whether a container's server answers and lists its model; not where its address is another host's."""
+        """Return whether a container's server answers and lists its model; False if its address is another host's."""
         here = self._ports.engine.info().elsewhere is None
         return here and deployed.ready(self._ports.http, container, self.key) is True
 
@@ -276,7 +276,7 @@ class EngineNow:
 
 
 def _with_what_comes_back(service: Deployed, now: Sequence[Deployed]) -> Running:
-    """Return a service as the plan sees it: what is set aside of it may come back, and no other may have its room."""
+    """Return a service as the plan sees it: its parts set aside may come back, and no other may have their room."""
     aside = [one for one in now if one.container.name == service.name + ASIDE and one.name == service.name]
     if not aside:
         return service.running

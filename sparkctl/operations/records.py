@@ -1,4 +1,4 @@
-"""What this host keeps of its starts, as values: read from the store and written to it."""
+"""The records of this host about its starts, as values: read from the store and written to it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ HIGH_WATER: Final = "high-water"
 JOB_PEAK: Final = "job-peak"
 JOB: Final = "job"
 MADE: Final = "made"
-"""The outcome of a run whose product has its name; any other one is how it ended."""
+"""The outcome of a run whose product has its name; any other outcome says how the run ended."""
 _LARGEST: Final = 2**63
-"""No count of bytes or tokens is larger: a system counts them in 64 bits."""
+"""The limit for a count of bytes or tokens: systems count them in 64 bits."""
 _LAST_TIME: Final = 253_402_300_799
 """The end of the year 9999, in seconds since the epoch: the last that Python's calendar has."""
 T = TypeVar("T")
@@ -34,13 +34,13 @@ T = TypeVar("T")
 
 @cache
 def _measurements() -> TypeAdapter[Measurement]:
-    """Return what reads and writes a measurement, made when it is first needed: it takes longer than a small plan."""
+    """Return the adapter for measurements, made when it is first needed: making it takes longer than a small plan."""
     return TypeAdapter(Measurement)
 
 
 @dataclass(frozen=True, slots=True)
 class HighWater:
-    """What a service was seen to hold while it served; ``used`` as for ``Measurement``."""
+    """The most that a service was seen to hold while it served; ``used`` as for ``Measurement``."""
 
     bytes: int
     used: bool = False
@@ -77,7 +77,7 @@ def _job_runs() -> TypeAdapter[EndedJob]:
 
 
 def _raised(one: Measurement, mark: HighWater | None) -> Measurement:
-    """Return a measurement with a mark that was seen later; one that cannot be true is none."""
+    """Return a measurement with a mark that was seen later; an impossible mark is ignored."""
     if mark is None or not 0 < mark.bytes <= 2 * one.host_total_bytes:
         return one
     return replace(one, high_bytes=max(one.high_bytes or 0, mark.bytes), used=one.used or mark.used)
@@ -90,7 +90,7 @@ def measurement_record(one: Measurement) -> StoredRecord:
 
 
 class Records:
-    """What one host keeps. ``warnings`` collects which of it could not be read; ``told`` is what of it was said.
+    """One host's records. ``warnings`` collects unreadable ones; ``told`` remembers which were reported.
 
     Every method raises InputError as ``Store`` does.
     """
@@ -109,7 +109,7 @@ class Records:
         records = [one for one in self._store.records(MEASUREMENT) if model in {None, one.model}]
         read = self.read(_measurements, sorted(records, key=lambda one: one.at))
         starts: dict[tuple[str, float, Key], Measurement] = {}
-        for one in read:  # two commands may have waited for it: the one that saw more of it counts
+        for one in read:  # two commands may have waited for it: the one that saw more counts
             before = starts.get((one.service, one.at, one.key))
             if before is None or one.whole or not before.whole:
                 starts[one.service, one.at, one.key] = one
@@ -146,7 +146,7 @@ class Records:
         self._store.add(one)
 
     def add_bounded(self, records: Sequence[StoredRecord], most: int) -> None:
-        """Keep records, and of each of their kinds only the ``most`` that were kept last."""
+        """Store records, and keep only the ``most`` newest of each of their kinds."""
         self._store.add_bounded(records, most)
 
     def records(self, kind: str) -> list[StoredRecord]:
@@ -154,12 +154,12 @@ class Records:
         return self._store.records(kind)
 
     def read(self, adapter: Callable[[], TypeAdapter[T]], records: Sequence[StoredRecord]) -> list[T]:
-        """Return the values of records, without those that cannot be read; what reads them is made if there are any."""
+        """Return the values of records, without unreadable ones; the adapter is made only if there are records."""
         found = [self._read(adapter(), one) for one in records]
         return [one for one in found if one is not None]
 
     def forget(self, name: str) -> int:
-        """Remove what was measured of a service, a job, a recipe or a model of this name; return how many that were."""
+        """Remove what was measured of a service, job, recipe or model of this name; return how many there were."""
         self._store.forget(HIGH_WATER, name)
         return self._store.forget(MEASUREMENT, name) + self.forget_job_peaks(name)
 
@@ -168,7 +168,7 @@ class Records:
         return self._store.forget(kind, name)
 
     def forget_job_peaks(self, name: str) -> int:
-        """Remove what runs of a job, or on a model, of this name took, and return how many that were."""
+        """Remove the peaks of runs of a job, or on a model, of this name, and return how many there were."""
         return self._store.forget(JOB_PEAK, name)
 
     def _read(self, adapter: TypeAdapter[T], record: StoredRecord) -> T | None:

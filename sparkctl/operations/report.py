@@ -120,7 +120,7 @@ def _container(container: Container | None) -> str:
 
 
 def _labels(container: Container) -> dict[str, object]:
-    """Return sparkctl's labels; of secrets, and of values that may be some, the names alone."""
+    """Return sparkctl's labels; for secrets, and for values that may be secrets, only the names."""
     found: dict[str, object] = {name: text for name, text in container.labels.items() if name.startswith(PREFIX)}
     record = labels.read(container.labels)
     if LABEL_SECRETS in found:
@@ -134,7 +134,7 @@ def _labels(container: Container) -> dict[str, object]:
 def _recipe(world: World, name: str, record: ServiceLabels | None) -> str:
     """Return the recipe as it is now, with what was laid over it for the container.
 
-    Of its variables only those of known libraries have their values in it.
+    Only the variables of known libraries are shown with their values.
     """
     if record is None:
         recipe = world.catalog.recipe(name).recipe

@@ -38,7 +38,7 @@ _QUICK_DIGITS: Final = 128
 """Of SHA-512 in hexadecimal; scrypt's are 64."""
 _KEPT_DIGESTS: Final = 64
 _MOST_BYTES: Final = 1024 * 1024
-"""Of a secrets file: more is none."""
+"""The most bytes of a secrets file: a larger one is not valid."""
 
 
 def stored(path: Path) -> dict[str, str]:
@@ -75,7 +75,7 @@ def parse(text: str, file: str) -> dict[str, str]:
 
 
 def _unquoted(value: str) -> str:
-    """Return a value without the quotes around it: shells and .env files take them for no part of it."""
+    """Return a value without the quotes around it: for shells and .env files they do not belong to it."""
     quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
     return value[1:-1] if quoted else value
 
@@ -98,7 +98,7 @@ def env_file(values: Mapping[str, str]) -> bytes:
 
 
 def variables(values: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the values of some secrets, which an env-file can hold: what `up` creates is what the command would.
+    """Return the values of some secrets that an env-file can hold: `up` must create what the command would.
 
     Raises:
         InputError: a value has a line break.
@@ -111,9 +111,9 @@ def variables(values: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def refuse_written(service: str, values: Mapping[str, str], texts: Sequence[str], why: str) -> None:
-    """Refuse to write down the value of a secret that somebody wrote into a recipe or laid over it; ``why`` not.
+    """Refuse to write down a secret's value that somebody wrote into a recipe or an override; ``why`` it must not be.
 
-    A short value is looked for as a whole word or as what is assigned to a variable: it is a part of usual words.
+    A short value is searched for only as a whole word or as a variable's value, because it is part of usual words.
 
     Raises:
         InputError: one of ``texts`` has the value of a secret; the message names the secret.
@@ -128,7 +128,7 @@ def refuse_written(service: str, values: Mapping[str, str], texts: Sequence[str]
 
 
 def digests(values: Mapping[str, str], salt: bytes | None = None) -> SecretDigests:
-    """Return what a container's label says of its secrets: that a value is another later, and nothing of the value.
+    """Return what a container's label says of its secrets: enough to notice a changed value, and nothing of the value.
 
     The salt is the container's own (random unless given). A digest is slow to compute, so that not even a short value
     can be guessed from labels that were shown to somebody; one of 256 random bits cannot be guessed at any speed.
@@ -181,7 +181,7 @@ def known(environ: Mapping[str, str], file: Path, names: Collection[str]) -> lis
 
 
 def of_environment(environ: Mapping[str, str], names: Collection[str]) -> list[str]:
-    """Return the values of an environment's secrets: of the names that recipes declare, and of those that sound so."""
+    """Return the values of an environment's secrets: of names that recipes declare, and of names that sound secret."""
     return [value for name, value in environ.items() if name in names or sounds_secret(name)]
 
 

@@ -1,1 +1,1 @@
-"""What is started, in which order, and why not: pure decisions over footprints and the pool."""
+"""What is started, in which order, and why a start is refused: pure decisions over footprints and the pool."""

@@ -1,8 +1,8 @@
-"""The ordered steps from what runs to what is wanted, and whether each start is admitted. Pure.
+"""The ordered steps from the running services to the wanted ones, and whether each start is admitted. Pure.
 
-Services are started one at a time, the next when the last is ready; which of them may start together follows from that
-(``box.waves``). Two moments of a start are looked at, each with all that was started before it and all that runs and
-has not yet taken its claim:
+Services are started one at a time, the next when the last is ready; the services that may start together follow from
+that (``box.waves``). Each start is checked at two moments, beside everything started before it and everything that
+runs and has not yet taken its claim:
 
 * vLLM's own check, once its context is taken: it refuses unless the fraction of its command is free. The reserve counts
   as free here.
@@ -10,8 +10,8 @@ has not yet taken its claim:
 
 Afterwards it holds its steady bytes, which are no more than its peak.
 
-On a GB10 all of it is in one memory. Where a GPU has its own, a start has a part in that of each of its GPUs, and one
-in the host's, and every part has to have room.
+On a GB10 all of this is in one memory. If GPUs have their own memory, a start takes a part of the memory of each of
+its GPUs and a part of the host's, and each part must have room.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Action(StrEnum):
-    """What happens to a service: it runs as wanted; it is starting so; it starts; it differs from what is wanted."""
+    """The action on a service: keep it as wanted, wait for its start, start it, or replace what differs."""
 
     KEEP = "keep"
     WAIT = "wait"
@@ -50,8 +50,8 @@ STARTS: Final = frozenset({Action.START, Action.REPLACE})
 class StartupCheck(NamedTuple):
     """vLLM's own check at its start: ``free >= ceil(fraction * total)`` (vLLM 0.33.0 v1/worker/utils.py).
 
-    ``taken_bytes`` of its own are no longer free by then, on a GPU with its own memory ``taken_own_bytes``.
-    ``counts_cache``: this vLLM takes the page cache of unified memory for used.
+    The service itself has already taken ``taken_bytes`` by then, or ``taken_own_bytes`` on a GPU with its own memory.
+    ``counts_cache``: this vLLM counts the page cache of unified memory as used.
     """
 
     fraction: float
@@ -65,12 +65,12 @@ class StartupCheck(NamedTuple):
         return wanted + pool.cache_bytes if self.counts_cache else wanted
 
     def wants_own(self, pool: Pool) -> int:
-        """Return the same of a GPU's own memory."""
+        """Return the same for a GPU's own memory."""
         return math.ceil(self.fraction * pool.total_bytes) + self.taken_own_bytes
 
 
 class OnGpu(NamedTuple):
-    """What of a service is on each of its GPUs, what is the host's, and which GPUs these are."""
+    """A service's part on each of its GPUs, its part in the host's memory, and its GPUs."""
 
     gpu: PlacePart
     host: PlacePart
@@ -78,10 +78,10 @@ class OnGpu(NamedTuple):
 
 
 class Need(NamedTuple):
-    """What a service holds and takes at most while it starts, in bytes, on its GPU and on the host together.
+    """What a service holds, and the most that it takes while it starts, in bytes, on its GPU and on the host together.
 
-    ``check`` and ``gpu`` are None for a vLLM on the CPU. ``spread_bytes``: what it holds once it serves may be so much
-    more than its middle, which is in both.
+    ``check`` and ``gpu`` are None for a vLLM on the CPU. ``spread_bytes`` is by how much its steady bytes may exceed
+    their middle; both numbers include it.
     """
 
     steady_bytes: int
@@ -91,10 +91,10 @@ class Need(NamedTuple):
     spread_bytes: int = 0
 
     def parts(self, pool: Pool) -> dict[str, StartPart]:
-        """Return what it takes of each memory of a host.
+        """Return the bytes that it takes of each memory of a host.
 
         Raises:
-            InputError: it wants a GPU that the host has not.
+            InputError: it wants a GPU that the host does not have.
         """
         cards = self.gpu.devices.among(pool.gpus) if self.gpu is not None else ()
         own = [(gpu.key, gpu.pool) for gpu in cards if gpu.pool is not None] if cards else []
@@ -112,7 +112,7 @@ class Need(NamedTuple):
 
 
 class Switch(NamedTuple):
-    """A setting that makes a service smaller: what ``--set`` takes, the same in words, and what it costs.
+    """A setting that makes a service smaller: the argument of ``--set``, the same in words, and its cost.
 
     ``loss`` is in halvings of the context (sparkctl.ways).
     """
@@ -123,7 +123,7 @@ class Switch(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A smaller service: a None leaves a number as it is; ``switches`` are overrides."""
+    """A smaller service: None leaves a number unchanged; ``switches`` are overrides."""
 
     context: int | None = None
     sequences: int | None = None
@@ -137,7 +137,7 @@ class Change(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """How a service can be made smaller: ``need`` says what a changed one needs, None where it cannot be changed so."""
+    """How a service can be made smaller: ``need`` is the need of a changed one, None if it cannot be changed so."""
 
     context: int
     sequences: int
@@ -160,9 +160,9 @@ class Variant(NamedTuple):
 class Wanted(NamedTuple):
     """A service that is to run. ``parts`` is its footprint as a line.
 
-    ``sizes`` and ``variants`` say what of it could be less, None and () where nothing could; they are asked only for a
-    set that does not fit. ``asked`` is the recipe or stack that it was asked for by, its own name unless said.
-    ``after`` are the services that have to be ready before it starts; what is not in the set does not count.
+    ``sizes`` and ``variants`` say how it could be smaller (None and (): not at all); they are used only for a set that
+    does not fit. ``asked`` is the recipe or stack that the operator named, by default its own name. ``after`` are the
+    services that have to be ready before it starts; names outside of the set do not count.
     """
 
     name: str
@@ -189,9 +189,10 @@ class Wanted(NamedTuple):
 class Step(NamedTuple):
     """One action on one service. ``free_bytes`` is what a start leaves above the reserve at its peak.
 
-    ``check_free_bytes`` is what vLLM's own check finds free beyond what it asks for. Where it takes of several
-    memories, each is of the one where it is least, and ``memory`` and ``check_memory`` are their keys. ``changes`` are
-    in words how what runs differs from what is wanted, for a step that is ``changed`` or ``replace``.
+    ``check_free_bytes`` is what vLLM's own check finds free beyond what it needs. If the start uses several memories,
+    each number is for the memory where it is least; ``memory`` and ``check_memory`` are the keys of these memories. For
+    a step that is ``changed`` or ``replace``, ``changes`` say in words how the running service differs from the wanted
+    one.
     """
 
     action: Action
@@ -204,17 +205,17 @@ class Step(NamedTuple):
 
     @property
     def admitted(self) -> bool:
-        """Whether there is room for it."""
+        """Whether there is room for this step."""
         return (self.free_bytes or 0) >= 0 and (self.check_free_bytes or 0) >= 0
 
     @property
     def needs_replace(self) -> bool:
-        """Whether nothing happens to it unless the operator allows to replace it."""
+        """Whether the step does nothing unless the operator allows a replacement."""
         return self.action is Action.CHANGED
 
 
 class PlannedStart(NamedTuple):
-    """A start: ``parts`` are what it does to each memory, by its key; ``freed`` comes back of what it replaces.
+    """A start: ``parts`` are its effects on each memory, by key; ``freed`` is what the replaced service gives back.
 
     ``after`` are the services that have to be ready before it.
     """
@@ -228,17 +229,17 @@ class PlannedStart(NamedTuple):
 
     @property
     def peak_bytes(self) -> int:
-        """The most that it takes, of all memories together."""
+        """The most bytes that it takes, over all memories together."""
         return sum(part.peak_bytes for part in self.parts.values())
 
     def needing(self, need: Need, pool: Pool) -> PlannedStart:
-        """Return the same start of a service with another need.
+        """Return the same start for a service with another need.
 
         Raises:
             InputError: it wants a GPU that the host has not.
         """
         taken = need.parts(pool)
-        if not self.freed:  # of what is asked a thousand times where a set does not fit
+        if not self.freed:  # a shortcut: this is called a thousand times if a set does not fit
             return PlannedStart(self.name, self.action, self.priority, self.freed, taken, self.after)
         given = {memory: count for memory, count in self.freed.items() if count or memory in taken}
         parts = {
@@ -250,10 +251,10 @@ class PlannedStart(NamedTuple):
 
 
 class Admission(NamedTuple):
-    """What is decided of a set. ``starts`` are in their order.
+    """The decision about a set. ``starts`` are in their order.
 
     ``spoken`` is what each running service may still take, by memory. ``rooms`` are the memories before the first
-    start, without what is spoken for.
+    start, without the bytes that running services may still take.
     """
 
     starts: tuple[PlannedStart, ...]
@@ -268,10 +269,10 @@ class Admission(NamedTuple):
 
 
 class Left(NamedTuple):
-    """What is available of a memory before a start, if all that was started before it takes its most.
+    """The bytes of a memory that are available before a start, if everything started before it takes its most.
 
-    ``spreads`` are by how much more than its middle each of them may hold. Not all are at their most at once: their
-    causes have nothing to do with each other, so that together the root of the sum of their squares is the most
+    ``spreads`` are by how much each earlier service may exceed its middle. They are not all at their most at once:
+    their causes are independent, so together they exceed it by at most the root of the sum of their squares
     (``items.bound``).
     """
 
@@ -279,21 +280,21 @@ class Left(NamedTuple):
     spreads: tuple[int, ...] = ()
 
     def beside(self, *parts: StartPart) -> int:
-        """Return what is available to starts of these parts, which are not at their most when all the others are."""
+        """Return the bytes available to these parts, whose spreads are not all at their most at once."""
         return self.available_bytes + together(*self.spreads, *(part.spread_bytes for part in parts))
 
     def after(self, part: StartPart) -> Left:
-        """Return the level when it holds what it keeps."""
+        """Return what is left after a start, once it holds its steady bytes."""
         return Left(self.available_bytes - part.steady_bytes, (*self.spreads, part.spread_bytes))
 
 
 def together(*spreads: int) -> int:
-    """Return by how much less services hold at most together than each of them at its own most."""
+    """Return how much smaller the joint most of services is than the sum of each one's own most, in bytes."""
     return sum(spreads) - math.isqrt(sum(spread**2 for spread in spreads))
 
 
 def admit(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, *, replace: bool) -> Admission:
-    """Return what is kept, waited for or changed, and then the starts with what each leaves free.
+    """Return the services that are kept, awaited or changed, followed by the starts with what each leaves free.
 
     Raises:
         InputError: a service wants a GPU that the host has not.
@@ -335,7 +336,7 @@ def fits_alone(need: Need, pool: Pool) -> bool:
 
 
 def foreign_bytes(running: Sequence[Running], pool: Pool, memory: str = HOST) -> int:
-    """Return what is in use of a memory by whatever is none of sparkctl's services."""
+    """Return the bytes of a memory that are used by anything other than sparkctl's services."""
     of = pool.memories.get(memory, pool)
     return max(0, of.total_bytes - of.available_bytes - sum(service.held(memory) for service in running))
 
@@ -349,7 +350,7 @@ def _action(wanted: Wanted, running: Running | None, *, replace: bool) -> Action
 
 
 def _freed(running: Running | None, spoken: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    """Return what comes back of each memory when a service ends: what it holds, and what was kept free for it."""
+    """Return what each memory gets back when a service ends: what it holds, and what was kept free for it."""
     if running is None:
         return {}
     of = spoken[running.name]
@@ -357,7 +358,7 @@ def _freed(running: Running | None, spoken: Mapping[str, Mapping[str, int]]) -> 
 
 
 def _step(start: PlannedStart, levels: dict[str, Left], rooms: Mapping[str, Room], changes: tuple[str, ...]) -> Step:
-    """Return the step of a start, and take from the levels what it keeps."""
+    """Return the step of a start, and subtract its steady bytes from the levels."""
     free: dict[str, int] = {}
     check: dict[str, int] = {}
     for memory, part in start.parts.items():

@@ -1,6 +1,6 @@
-"""Whether one more service fits beside others, which of them would have to end for it, and how long its context may be.
+"""Whether one more service fits beside others, which services would have to end for it, and its longest context.
 
-Pure. It is the admission of `up` (``planning.admission``), asked many times of one look at the host: for a catalog.
+Pure. It is the admission of `up` (``planning.admission``), asked many times about one look at the host: for a catalog.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from sparkctl.planning.running import Running
 
 _TRIED: Final = 500
-"""Sets of one size that are tried; of ten services any four are 210."""
+"""How many sets of one size are tried; ten services have 210 sets of four."""
 _BY_PROPORTION: Final = 4
-"""Contexts that are guessed by proportion, which finds the largest of a cache that grows evenly; the rest by halves."""
+"""Contexts that are guessed by proportion, which is exact for a cache that grows evenly; then the range is halved."""
 _PLENTY: Final = 2**62
 CANNOT: Final = -(2**62)
-"""The margin of what cannot be served at all."""
+"""The margin of a service that cannot be served at all."""
 
 
 class Other(NamedTuple):
-    """Somebody who could end: ``bytes`` are what comes back then."""
+    """A service that could end, and the ``bytes`` that this would give back."""
 
     name: str
     priority: int
@@ -36,7 +36,7 @@ class Other(NamedTuple):
 
 
 class Around(NamedTuple):
-    """What one more service would have beside it: services that are ``wanted`` with it, and what runs already."""
+    """The surroundings of one more service: services that are ``wanted`` with it, and what runs already."""
 
     wanted: tuple[Wanted, ...]
     running: tuple[Running, ...]
@@ -44,7 +44,7 @@ class Around(NamedTuple):
 
     @property
     def others(self) -> list[Other]:
-        """Who of them could end; one whose priority nobody said matters most."""
+        """The services that could end; a service of unknown priority matters most."""
         most = max((one.priority or 0 for one in self.running), default=0)
         there = [
             Other(one.name, most if one.priority is None else one.priority, one.held_bytes + one.unfinished_bytes)
@@ -59,12 +59,12 @@ class Around(NamedTuple):
         return tuple(other.name for other in self.others)
 
     def without(self, names: Collection[str]) -> Around:
-        """Return what is left when those of these names have ended."""
+        """Return the surroundings after the services of these names have ended."""
         running, pool = ended(self.running, self.pool, names)
         return Around(tuple(one for one in self.wanted if one.name not in names), tuple(running), pool)
 
     def margin(self, one: Wanted) -> int:
-        """Return the bytes that are left at the tightest moment of its start and the others'; below 0: it lacks them.
+        """Return the bytes that are left at the tightest moment of the starts; below 0: that many are missing.
 
         Raises:
             InputError: it wants a GPU that the host has not.
@@ -83,7 +83,7 @@ class Around(NamedTuple):
 def stops(one: Wanted, beside: Around) -> tuple[str, ...] | None:
     """Return the fewest services that have to end before one can be started: () for none, None if not even alone.
 
-    Of sets as small it is the one of the lowest priority, and then the one that holds least.
+    Among sets of the same size it is the one of the lowest priority, and then the one that holds least.
 
     Raises:
         InputError: it wants a GPU that the host has not.
@@ -95,7 +95,7 @@ def stops(one: Wanted, beside: Around) -> tuple[str, ...] | None:
         return None
     largest = sorted(others, key=lambda other: -other.bytes)
     for count in range(1, len(others) + 1):
-        # What several give back is their sum: where the largest are not enough, no others are.
+        # The sum of what several give back counts: if the largest are not enough, no others are.
         if not beside.without({other.name for other in largest[:count]}).fits(one):
             continue
         for chosen in _by_priority(others, count):
@@ -106,7 +106,7 @@ def stops(one: Wanted, beside: Around) -> tuple[str, ...] | None:
 
 
 def _by_priority(others: list[Other], count: int) -> Iterator[tuple[Other, ...]]:
-    """Yield the sets of so many, those of the lowest priority first."""
+    """Yield the sets of ``count`` services, those of the lowest priority first."""
     found = []
     for chosen in combinations(others, count):
         found.append(chosen)
@@ -123,10 +123,10 @@ class Fitted(NamedTuple):
 
 
 def largest_context(margin: Callable[[int], int], longest: int, step: int, known: Fitted | None = None) -> int:
-    """Return the longest context with which a service fits, in tokens; 0 where none does.
+    """Return the longest context with which a service fits, in tokens; 0 if none does.
 
-    It is ``longest``, a whole number of steps, or that of ``known``. ``margin`` says what is left with a context
-    (``Around.margin``), below 0: it does not fit, or cannot be served so.
+    It is ``longest``, a whole number of steps, or the context of ``known``. ``margin`` returns the bytes that are left
+    with a context (``Around.margin``); below 0 it does not fit, or cannot be served.
     """
     most = margin(longest)
     if most >= 0:

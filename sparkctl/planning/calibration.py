@@ -1,8 +1,8 @@
-"""What the next plan makes of the starts that were measured here.
+"""How the next plan uses the starts that were measured on this host.
 
-A start with the same key is used as it was measured. One of the same image and model with other flags scales the
-estimate: each group of items by measured over predicted. Whatever is made smaller by it keeps a floor (below), because
-a start is one sample: it was read before the first long prompt, and with whatever caches were warm.
+A start with the same key is used as it was measured. A start of the same image and model with other flags scales the
+estimate: each group of items by measured over predicted. An item that becomes smaller this way keeps a floor (below),
+because a start is one sample: it was measured before the first long prompt, and with caches that may have been warm.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ LOGGED: Final = GIB // 100
 LATEST: Final = 10
 """How many starts with the same key are looked at, the newest first."""
 LEAST_BESIDE: Final = 0.5
-"""Of the estimate of what is on the GPU beside weights and cache, and of the host's: the least that a measured start
-leaves of it. NVML and /proc were read before the first long prompt and the first pictures."""
+"""The least share that a measured start leaves of the estimate for what is on the GPU beside weights and cache, and of
+the host's. NVML and /proc were read before the first long prompt and the first pictures."""
 LEAST_SCALED: Final = 0.75
-"""The least that another start's ratio leaves of the same; nothing measured supports less."""
+"""The least share that another start's ratio leaves of the same estimates; no measurement supports less."""
 LEAST_WEIGHTS: Final = 0.95
-"""The least that a ratio leaves of the weights: a prediction from headers is 5 % off at most."""
+"""The least share that a ratio leaves of the weights: a prediction from headers is at most 5 % off."""
 MOST: Final = 3.0
-"""The most that a ratio makes of an item: beyond it something else was measured."""
+"""The largest factor that a ratio applies to an item: above it, something else was measured."""
 TRANSIENT_MARGIN: Final = 1.25
-"""On the largest transient that was seen: MemAvailable is read twice a second, and the peak may fall between."""
+"""The factor on the largest observed transient: MemAvailable is read twice a second, and may miss the peak."""
 LEAST_TRANSIENT: Final = (1.0, 0.5, 0.25)
-"""Of the estimated transient, the least after none, one, and more undisturbed starts with the same key: compiling and
-autotuning with cold caches take 4 to 30 GiB (eugr/spark-vllm-docker#286), and a warm start does not show it."""
+"""The least share of the estimated transient after no, one, and more undisturbed starts with the same key: compiling
+and autotuning with cold caches take 4 to 30 GiB (eugr/spark-vllm-docker#286), and a warm start does not show it."""
 
 
 class Ratios(NamedTuple):
-    """Measured over predicted, by group; 1 where nothing can be said."""
+    """Measured over predicted, by group; 1 if nothing is known."""
 
     weights: float = 1.0
     beside: float = 1.0
@@ -56,7 +56,7 @@ class Ratios(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """A start of the same image and model with other flags: the ratios that it teaches."""
+    """A start of the same image and model with other flags, as the ratios that follow from it."""
 
     measurement: Measurement
     ratios: Ratios
@@ -64,7 +64,7 @@ class Learned:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Starts with the same key: the newest, and how much more than it held afterwards each undisturbed one took."""
+    """Starts with the same key: the newest one, and the transients of the undisturbed ones, in bytes."""
 
     measurement: Measurement
     transients: tuple[int, ...] = ()
@@ -74,7 +74,7 @@ Match = Measured | Learned
 
 
 def best(measurements: Iterable[Measurement], key: Key) -> Match | None:
-    """Return what is known here about a start with this key; measurements that cannot be true are passed over."""
+    """Return what is known here about a start with this key; measurements that cannot be true are skipped."""
     alike, _ = sound(one for one in measurements if _alike(one.key, key))
     alike.sort(key=lambda one: one.at, reverse=True)
     exact = [one for one in alike if one.key == key][:LATEST]
@@ -101,7 +101,7 @@ def _nearest(alike: Sequence[Measurement], key: Key) -> Learned | None:
 
 
 def applied(items: Sequence[Item], match: Match) -> tuple[Item, ...]:
-    """Return the items of a footprint with what was measured in place of what was estimated."""
+    """Return the items of a footprint with measured values in place of estimates."""
     return _as_measured(items, match) if isinstance(match, Measured) else _scaled(items, match)
 
 
@@ -144,9 +144,10 @@ def _as_measured(items: Sequence[Item], match: Measured) -> tuple[Item, ...]:
 
 
 def _with_growth(items: Sequence[Item], one: Measurement) -> tuple[Item, ...]:
-    """Return items with what a service grew by after it was ready, where somebody looked while it served.
+    """Return items with the growth of a service after it was ready, if somebody looked while it served.
 
-    A service that has read a whole context of prompts has grown by what it grows by; of another one that is the least.
+    A service that has read a whole context of prompts shows its full growth; for any other the measured growth is a
+    minimum.
     """
     grown, estimated = one.grown_bytes, next((item for item in items if item.name == GROWTH), None)
     if grown is None or (not one.used and (estimated is None or grown <= estimated.bytes) and not grown):
@@ -154,7 +155,7 @@ def _with_growth(items: Sequence[Item], one: Measurement) -> tuple[Item, ...]:
     where = Where.GPU if one.on_gpu else Where.HOST
     held = Item(GROWTH, grown, f"held while it served, {known(Measured(one))}", When.LATER, where)
     if one.used or estimated is None:
-        # Activations of full batches are in what it grew by.
+        # Activations of full batches are part of the growth.
         return (*(item for item in items if item.when is not When.LATER), held)
     others = [item for item in items if item.name != GROWTH]
     if grown > estimated.bytes:
@@ -163,16 +164,16 @@ def _with_growth(items: Sequence[Item], one: Measurement) -> tuple[Item, ...]:
 
 
 def _cache(one: Measurement, estimated: int) -> int | None:
-    """Return the measured cache; one that came out short will be as large as planned the next time."""
+    """Return the measured cache, or None if it came out short: the next time it will be as large as planned."""
     if one.kv_bytes is not None and abs(one.kv_bytes - estimated) <= LOGGED:
-        return estimated  # to the byte, where the log has two digits
+        return estimated  # exact to the byte, while the log has two digits
     return one.kv_bytes if one.kv_bytes is not None and one.kv_bytes >= SHORT_OF_CACHE * estimated else None
 
 
 def _beside(one: Measurement) -> int | None:
-    """Return what its processes held on the GPU beside weights and cache, or the activation peak where that is more.
+    """Return what its processes held on the GPU beside weights and cache, or the activation peak if that is more.
 
-    Where its log did not say what was loaded, the weights as they were predicted: the sum is what was measured.
+    If its log did not give the loaded size, the predicted weights are subtracted: the sum is what was measured.
     """
     loaded = one.loaded_bytes or one.predicted_bytes(WEIGHTS, DRAFT, LORA_SLOTS)
     if not one.on_gpu or not one.gpu_bytes or not loaded or one.kv_bytes is None:
@@ -188,14 +189,14 @@ def _host(one: Measurement, estimated: dict[str, int]) -> int | None:
 
 
 def _transient(one: Measurement) -> int | None:
-    """Return by how much a start took more than it held afterwards; None where that cannot be told."""
+    """Return how much more a start took than it held afterwards, in bytes; None if that is not known."""
     if one.peak_total_bytes is None or one.steady_bytes is None or disturbed(one):
         return None
     return max(0, one.peak_total_bytes - one.steady_bytes)
 
 
 def _start(match: Measured, estimated: int) -> int | None:
-    """Return the transient to plan with: the largest that was seen, with a margin, and a floor that falls with more."""
+    """Return the transient to plan with: the largest seen, with a margin, and a floor that falls with more starts."""
     if not match.transients:
         return None
     seen = max(match.transients)
@@ -243,10 +244,10 @@ def _in_common(there: Key, wanted: Key) -> int:
 
 
 def grouped(items: Sequence[T]) -> dict[str, list[T]]:
-    """Return the items by what a start can tell about: their sum is what is measured.
+    """Return the items grouped by what a start measures: only the sum of a group is measured.
 
-    Slots for adapters are in what vLLM logs as loaded (v1/worker/gpu_model_runner.py). What a flag asks for stands
-    alone, since a start tells nothing about it.
+    Slots for adapters are part of what vLLM logs as loaded (v1/worker/gpu_model_runner.py). An item that a flag asks
+    for is a group of its own, since a start tells nothing about it.
     """
     groups: dict[str, list[T]] = {}
     for item in items:
@@ -266,7 +267,7 @@ def _group(item: Item | Share) -> str:
 
 
 def shares(items: Iterable[Item]) -> tuple[Share, ...]:
-    """Return the items of a footprint as a measurement keeps them, without what it grows by afterwards."""
+    """Return the items of a footprint as a measurement keeps them, without the growth after the start."""
     return tuple(
         Share(item.name, item.bytes, item.when is When.STEADY, item.where is Where.GPU, item.spread)
         for item in items

@@ -1,4 +1,4 @@
-"""On which GPUs of the host a server's ranks are. Pure."""
+"""The GPUs of the host on which a server's ranks run. Pure."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _MIG: Final = "MIG-"
 
 
 class Devices(NamedTuple):
-    """Which GPUs a container gets, and which of these its server takes.
+    """The GPUs that a container gets, and those of them that its server takes.
 
-    ``ids`` are NVML's indices or UUIDs, () is all of them. ``visible`` is CUDA_VISIBLE_DEVICES: places among the
-    container's GPUs, or UUIDs; None: not set. A server of so many ``ranks`` takes one GPU for each, the first ones.
+    ``ids`` are NVML's indices or UUIDs, () for all. ``visible`` is CUDA_VISIBLE_DEVICES: positions among the
+    container's GPUs, or UUIDs; None: not set. A server takes one GPU for each of its ``ranks``, the first ones.
     """
 
     ids: tuple[str, ...] = ()
@@ -26,7 +26,7 @@ class Devices(NamedTuple):
     ranks: int = 1
 
     def among(self, gpus: Sequence[GpuPool]) -> tuple[GpuPool, ...]:
-        """Return the GPUs that its ranks take of the host's ``gpus``; () of a host of which none is known.
+        """Return those of the host's ``gpus`` that its ranks take; () if no GPU of the host is known.
 
         Raises:
             InputError: it asks for a GPU that is not there, for more than there are, or for one of several that differ
@@ -41,7 +41,7 @@ class Devices(NamedTuple):
             raise InputError(message, hint=f"give it as many (gpus: …) or fewer ranks; this host has {_listed(gpus)}")
         taken = seen[: self.ranks]
         chosen = bool(self.ids) and len(given) == self.ranks
-        # CUDA puts the fastest first and says nothing of the others' order, unless CUDA_DEVICE_ORDER is set.
+        # CUDA puts the fastest first and does not promise an order of the others, unless CUDA_DEVICE_ORDER is set.
         if not chosen and len(seen) > self.ranks and len({gpu.name for gpu in seen}) > 1:
             message = f"it may take any of {_listed(seen)}, and CUDA decides which"
             raise InputError(message, hint=f"say which: --set gpus={seen[0].index}")
@@ -52,7 +52,7 @@ class Devices(NamedTuple):
 
 
 def _of(one: str, gpus: Sequence[GpuPool]) -> GpuPool:
-    """Return the GPU that an index or a UUID names; the NVIDIA runtime takes a UUID by its beginning too."""
+    """Return the GPU with this index or UUID; the NVIDIA runtime also accepts the beginning of a UUID."""
     if one.startswith(_MIG) or ":" in one:
         message = f"gpus: {one} is a part of a GPU (MIG), whose memory is not planned"
         raise InputError(message, hint="name a whole GPU: nvidia-smi -L lists them")
@@ -63,7 +63,7 @@ def _of(one: str, gpus: Sequence[GpuPool]) -> GpuPool:
 
 
 def _seen(one: str, given: Sequence[GpuPool]) -> GpuPool:
-    """Return the GPU that a word of CUDA_VISIBLE_DEVICES names among those of the container."""
+    """Return the GPU of the container that an entry of CUDA_VISIBLE_DEVICES names."""
     if one.isascii() and one.isdecimal() and int(one) < len(given):
         return given[int(one)]
     found = [gpu for gpu in given if gpu.uuid and gpu.uuid.startswith(one)]

@@ -1,4 +1,4 @@
-"""Measurements that cannot be true, or are of another machine: a file may be damaged, or somebody else's."""
+"""Measurements that cannot be true, or come from another machine: a file may be damaged, or somebody else's."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def doubt(measurement: Measurement) -> str | None:
 
 
 def _against_its_log(one: Measurement) -> str:
-    """Return what of a start cannot be true beside what its own log and flags say, "" where nothing is."""
+    """Return which figure of a start contradicts its own log and flags, in words; "" for none."""
     loaded, cache, held = one.loaded_bytes or 0, one.kv_bytes or 0, one.steady_bytes
     if held is not None and one.on_gpu and held < loaded + cache - _HIDDEN:
         logged = format_gib(loaded + cache)
@@ -58,21 +58,21 @@ def elsewhere(measurement: Measurement, total_bytes: int) -> bool:
 
 
 def same_size(one_bytes: int, other_bytes: int) -> bool:
-    """Return whether two totals are of machines of one size."""
+    """Return whether two totals belong to machines of one size."""
     return abs(one_bytes - other_bytes) <= _SAME_SIZE * other_bytes
 
 
 _HIDDEN: Final = 2 * GIB
-"""What NVML may not show of what vLLM counts: it rounds, and some of a context is nobody's."""
+"""How much of vLLM's memory NVML may not show: it rounds, and part of a context belongs to no process."""
 _SAME_SIZE: Final = 0.01
-"""A kernel or a firmware moves MemTotal by 0.1 % (121.60 to 121.69 GiB on GB10 kits, XuehaiPan/nvitop#208); the two
-kits that are sold differ by 1.7."""
+"""The relative difference within which sizes are equal. A kernel or a firmware moves MemTotal by 0.1 % (121.60 to
+121.69 GiB on GB10 kits, XuehaiPan/nvitop#208); the two kits that are sold differ by 1.7 %."""
 _LAST_DATE: Final = 4_102_444_800.0
 """The year 2100."""
 
 
 def sound(measurements: Iterable[Measurement]) -> tuple[list[Measurement], list[str]]:
-    """Return the measurements that can be true, and a warning for each of the others."""
+    """Return the measurements that can be true, and a warning for each other one."""
     kept, warnings = [], []
     for measurement in measurements:
         why = doubt(measurement)

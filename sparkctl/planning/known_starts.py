@@ -1,7 +1,7 @@
-"""Starts that somebody's vLLM logged and that anybody may read: the format, and what contradicts itself in one.
+"""Starts that somebody's vLLM logged and that anybody may read: the format, and contradictions within one start.
 
-``recipes/measured/NAME.yaml`` has those of others, each with its public source; ``sparkctl measurements export`` writes
-those of this host in the same form. ``reference`` says what a plan makes of them.
+``recipes/measured/NAME.yaml`` has the starts of others, each with its public source; ``sparkctl measurements export``
+writes those of this host in the same form. ``reference`` says how a plan uses them.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _IMAGE: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _CARD: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _LAST_DIGIT: Final = GIB // 100
-"""Of vLLM's sizes: a contradiction is more than what rounding makes."""
+"""The precision of vLLM's sizes: only a larger difference than rounding makes is a contradiction."""
 _BEYOND: Final = 2 * GIB
-"""By how much loaded weights and cache may come to more than the fraction asked for: vLLM counts what other processes
-gave back as its own."""
+"""By how much loaded weights and cache may exceed the fraction asked for: vLLM counts memory that other processes gave
+back as its own."""
 _OF_TOKENS: Final = 0.01
 """vLLM logs concurrency with two digits, and 1.04 x 786,432 stands beside 820,013 tokens."""
 _TOKENS_SINCE: Final = Version("0.20.2")
-"""From it on the tokens of the log are its concurrency times its context (docs/memory.md)."""
+"""Since this version the tokens in the log are its concurrency times its context (docs/memory.md)."""
 _MOST: Final = 2**63
-"""The largest number that is taken for one."""
+"""The limit of a number that can be counted with."""
 _LONGEST_S: Final = 86_400.0
 
 
@@ -93,7 +93,7 @@ class KnownStart(Declaration):
 
     @property
     def release(self) -> Version | None:
-        """The vLLM that it was, None for a build that no release stands behind."""
+        """The vLLM of the start, None for a build without a release."""
         found = re.match(r"\d{1,4}(?:\.\d{1,4}){1,2}", self.vllm)
         try:
             version = Version(found.group()) if found else None
@@ -103,7 +103,7 @@ class KnownStart(Declaration):
 
     @property
     def asked_bytes(self) -> int | None:
-        """What its fraction is of the total; None where the cache was set by bytes, or one of both is not known."""
+        """The fraction of the total, in bytes; None if the cache was set by bytes, or one of both is not known."""
         part = self.flags.get("gpu-memory-utilization")
         if "kv-cache-memory-bytes" in self.flags or self.total is None or not _is_number(part):
             return None
@@ -123,7 +123,7 @@ class KnownStarts(Declaration, title="sparkctl measured"):
 
 
 def contradictions(start: KnownStart) -> Iterator[tuple[str, str]]:
-    """Yield what in a start's figures cannot be true together: the figure's key, and why in words."""
+    """Yield the figures of a start that contradict each other: the figure's key, and why in words."""
     logged, total = start.logged, start.total
     sizes = {name: value for name, value in _sizes(logged).items() if value is not None}
     for name, size in sizes.items():

@@ -18,14 +18,14 @@ T = TypeVar("T")
 
 _STEP: Final = 1024
 _SMALL_STEP: Final = 16
-"""For a context of less than sixteen large steps: a block of the cache."""
+"""The step for a context of less than sixteen large steps: a block of the cache."""
 _EACH: Final = 0.25
 SHARES: Final = 64
-"""Into how many parts contexts are cut that shrink together."""
+"""The number of parts into which contexts are divided that shrink together."""
 
 
 class Lever:
-    """A service that can be made smaller; what a changed one needs is asked once."""
+    """A service that can be made smaller; the need of a changed one is computed once."""
 
     def __init__(self, service: Wanted, sizes: Sizes) -> None:
         self.name = service.name
@@ -43,7 +43,7 @@ class Lever:
 
     @property
     def least(self) -> Change:
-        """The smallest that it can be."""
+        """The change to its smallest size."""
         return Change(
             context=min(self.step, self.sizes.context),
             sequences=1,
@@ -57,7 +57,7 @@ class Lever:
                 yield Change(sequences=sequences, switches=tuple(switch.override for switch in chosen))
 
     def policy(self, words: Sequence[str], halvings: int | None) -> Change:
-        """Return these of its switches, and its sequences halved so many times; None is one sequence."""
+        """Return the change with these switches, and its sequences halved so many times; None is one sequence."""
         sequences = 1 if halvings is None else max(1, self.sizes.sequences >> halvings)
         return Change(
             sequences=sequences if sequences < self.sizes.sequences else None,
@@ -117,7 +117,7 @@ def _halvings(count: int) -> Iterator[int | None]:
 
 
 def most(least: int, most: int, enough: Callable[[int], bool]) -> int:
-    """Return the largest number that is enough, where less always is; 0 where none is."""
+    """Return the largest number that is enough, if every smaller one is too; 0 if none is."""
     if most < least or not enough(least):
         return 0
     low, high = least, most

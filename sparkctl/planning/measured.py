@@ -1,6 +1,6 @@
-"""What the starts on this host really took: the values, how one is made of a start, and what is odd about it.
+"""What the starts on this host really took: the values, how a start becomes one, and unusual figures.
 
-``calibration`` says what the next plan makes of them; the ``Store`` keeps them.
+``calibration`` says how the next plan uses them; the ``Store`` keeps them.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ WEIGHTS: Final = "weights"
 DRAFT: Final = "draft"
 KV_CACHE: Final = "KV cache"
 JOINED_S: Final = 5.0
-"""A start that is joined so soon is seen whole: on an H200's host the first line of the log came after 12 seconds."""
+"""A start that is joined within this time is seen whole: on an H200's host the log began after 12 seconds."""
 NOT_LOGGED: Final = "not logged"
-"""The phase of the seconds that the log says nothing of."""
+"""The phase for seconds about which the log says nothing."""
 
 
 CARD: Final = "card"
-"""Among a key's flags: the kind of GPU with its own memory that a start was on; a GB10 has none."""
+"""A key among a key's flags: the kind of GPU with its own memory that a start was on; a GB10 has none."""
 
 
 class Key(NamedTuple):
-    """What decides what a start takes: the image's digest, the model and its revision, the flags memory depends on.
+    """What decides how much a start takes: the image's digest, the model and its revision, the relevant flags.
 
     ``flags`` are those of ``recipes.memory_key``: (name, value), sorted. ``revision`` is "" where none is known.
     """
@@ -46,7 +46,7 @@ class Key(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """A moment of a start. ``at_s`` is on the clock's own scale; what was not read is None."""
+    """A moment of a start. ``at_s`` is on the clock's own scale; values that were not read are None."""
 
     at_s: float
     available_bytes: int
@@ -55,9 +55,9 @@ class Sample(NamedTuple):
 
 
 class Share(NamedTuple):
-    """An item of the footprint as it was predicted. ``steady``: for as long as it runs; ``on_gpu``: else the host's.
+    """A predicted item of the footprint. ``steady``: for as long as it runs; ``on_gpu``: else in the host's memory.
 
-    ``spread`` is by how much more than ``bytes`` it might be; 0 in what older releases kept.
+    ``spread`` is by how much it might exceed ``bytes``; 0 in records of older releases.
     """
 
     name: str
@@ -70,9 +70,9 @@ class Share(NamedTuple):
 class WatchedStart(NamedTuple):
     """A start as it was watched. ``samples`` are in the order of time, the last one taken when it was ready.
 
-    ``before_s`` is for how long the container had run at the first of them: 0 for whoever started it. ``warmed`` was
-    taken after a first long prompt, None without one; ``used``: it was as long as half of the context. ``alone``: no
-    other service started meanwhile, so that the fall of MemAvailable is its own.
+    ``before_s`` is how long the container had run at the first of them: 0 if the watcher started it. ``warmed`` was
+    taken after a first long prompt, None without one; ``used``: that prompt was as long as half of the context.
+    ``alone``: no other service started meanwhile, so that the fall of MemAvailable is its own.
     """
 
     samples: Sequence[Sample] = ()
@@ -83,9 +83,9 @@ class WatchedStart(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """Whether it was watched before it took memory worth the name: Python reads vLLM for longer than that.
+        """Whether it was watched before it took much memory: importing vLLM in Python takes longer than that.
 
-        Beside another start that is not seen which MemAvailable would show.
+        Beside another start, MemAvailable does not show what belongs to which.
         """
         return self.before_s <= JOINED_S and self.alone
 
@@ -97,7 +97,7 @@ class WatchedStart(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What was known before a start: for what it was, when (seconds since the epoch), and what was predicted."""
+    """What was known before a start: its key, the time (seconds since the epoch), and the prediction."""
 
     key: Key
     service: str
@@ -144,7 +144,7 @@ class Measurement:
 
     @property
     def grown_bytes(self) -> int | None:
-        """By how much it grew after it was ready; None where nobody looked."""
+        """By how much it grew after it was ready, in bytes; None if nobody looked."""
         held = self.steady_bytes
         return None if held is None or self.high_bytes is None else max(0, self.high_bytes - held)
 
@@ -160,12 +160,12 @@ class Measurement:
 
     @property
     def whole(self) -> bool:
-        """Whether it was seen from its begin on."""
+        """Whether it was seen from its beginning on."""
         return self.available_before is not None
 
     @property
     def steady_bytes(self) -> int | None:
-        """What its processes held when it was ready, on the GPU and on the host; None where NVML or /proc hid it."""
+        """The bytes that its processes held when it was ready, on GPU and host; None if NVML or /proc hid them."""
         hidden = self.host_bytes is None or (self.on_gpu and not self.gpu_bytes)
         return None if hidden else (self.gpu_bytes or 0) + (self.host_bytes or 0)
 
@@ -175,7 +175,7 @@ class Measurement:
         return not self.predicted or any(share.on_gpu for share in self.predicted)
 
     def predicted_bytes(self, *names: str) -> int | None:
-        """Return what was predicted for the items of these names; None where there was none of them."""
+        """Return the predicted bytes of the items with these names; None if there are none."""
         found = [share.bytes for share in self.predicted if share.name in names]
         return sum(found) if found else None
 
@@ -189,7 +189,7 @@ class Compared(NamedTuple):
 
     @property
     def error(self) -> float | None:
-        """By what share of the prediction the measured is more (+) or less (-) than it; None: nothing to compare."""
+        """The error as a share of the prediction: measured more (+) or less (-); None: nothing to compare."""
         return (
             (self.measured - self.predicted) / self.predicted if self.measured is not None and self.predicted else None
         )
@@ -198,9 +198,9 @@ class Compared(NamedTuple):
 def of_start(start: Start, boot: BootLog, watched: WatchedStart) -> Measurement:
     """Return the measurement of a start that became ready, from its log and the readings taken meanwhile.
 
-    Of a start that was joined late, MemAvailable before it and the peaks are not known: they may have passed. Nor are
-    they of one beside which another one started: MemAvailable has no names on it, and who watches several looks at each
-    less often. Where the log does not say what the cache has, the bytes that the flags set are those.
+    For a start that was joined late, MemAvailable before it and the peaks are not known: they may have passed. The same
+    holds if another service started beside it: MemAvailable is shared, and a watcher of several starts looks at each
+    less often. If the log does not give the size of the cache, the bytes that the flags set are used.
     """
     samples = watched.samples
     available = [sample.available_bytes for sample in samples]
@@ -233,13 +233,13 @@ def of_start(start: Start, boot: BootLog, watched: WatchedStart) -> Measurement:
 
 
 def _held(sample: Sample | None) -> int | None:
-    """Return what was held on the GPU and on the host at a moment; None where one of both was not read."""
+    """Return the bytes held on the GPU and on the host at a moment; None if one of the two was not read."""
     known = sample is not None and sample.gpu_bytes is not None and sample.host_bytes is not None
     return (sample.gpu_bytes or 0) + (sample.host_bytes or 0) if sample is not None and known else None
 
 
 def _set_cache(key: Key) -> int | None:
-    """Return the bytes of the cache that the flags set; None where vLLM makes it as large as it can."""
+    """Return the bytes of the cache that the flags set; None if vLLM makes it as large as it can."""
     said = dict(key.flags).get("kv-cache-memory-bytes", "")
     return int(said) if said.isascii() and said.isdigit() else None
 
@@ -247,8 +247,8 @@ def _set_cache(key: Key) -> int | None:
 def _timed(boot: BootLog, watched: WatchedStart) -> dict[str, float]:
     """Return the seconds of each phase, which add up to the whole from the container's start until it was ready.
 
-    What comes after the log's last moment is the proof of a server that came up. A log that ends sooner, or a service
-    that was ready long before somebody joined, leaves seconds of which nothing is known.
+    Seconds after the log's last moment are the proof of a server that came up. If the log ends sooner, or the service
+    was ready long before somebody joined, nothing is known about some of the seconds.
     """
     phases, whole = dict(boot.phases), watched.seconds
     if whole is None or (boot.serving and phases and watched.before_s > sum(phases.values())):
@@ -262,7 +262,7 @@ def _timed(boot: BootLog, watched: WatchedStart) -> dict[str, float]:
 
 
 def figures(measurement: Measurement) -> tuple[Compared, ...]:
-    """Return what was measured beside what had been predicted: loaded, KV cache, GPU, host, peak."""
+    """Return measured beside predicted values: loaded, KV cache, GPU, host, peak."""
     shares = measurement.predicted
     steady = [share for share in shares if share.steady]
     host_side = [share.bytes for share in steady if not share.on_gpu]
@@ -283,17 +283,17 @@ SHORT_OF_CACHE: Final = 0.9
 LOADED_OFF: Final = 0.05
 """Loaded weights further than this from the prediction are a finding: a prediction from geometry keeps within it."""
 TAKEN_OFF: Final = 0.1
-"""What a service holds, or took at its peak, is a finding when it is more than the most by this share and a GiB."""
+"""What a service holds, or took at its peak, is a finding if it exceeds the predicted most by this share and a GiB."""
 OTHERS_BYTES: Final = 2 * GIB
-"""MemAvailable falling by this much, and a fifth, more than the service holds is somebody else's doing: it moves by
-less than a GiB by itself."""
+"""If MemAvailable falls by this much, and a fifth, more than the service holds, something else took it: by itself it
+varies by less than a GiB."""
 _OTHERS_SHARE: Final = 1.2
 _LEAST: Final = GIB // 10
 _GREW: Final = GIB // 2
 
 
 def findings(measurement: Measurement) -> list[str]:
-    """Return what whoever started it should know, as sentences without a stop."""
+    """Return findings for whoever started it, as sentences without a full stop."""
     return [*_cache_findings(measurement), *_loaded_findings(measurement), *_taken_findings(measurement)]
 
 
@@ -315,7 +315,7 @@ def _others_loaded(fell: int, held: int) -> bool:
 
 
 def _cache_findings(measurement: Measurement) -> Iterator[str]:
-    """Two vLLMs that start at once take each other's loading for their own, and say nothing (vLLM 0.20.2, an H200)."""
+    """Yield findings on the cache: two vLLMs that start at once count each other's loading (vLLM 0.20.2, an H200)."""
     loaded, cache, *_ = figures(measurement)
     if cache.measured is None or cache.predicted is None:
         return
@@ -364,7 +364,7 @@ def _taken_findings(measurement: Measurement) -> Iterator[str]:
 
 
 def _most(shares: Iterable[Share]) -> int:
-    """Return the most that was said of these items together, as ``items.bound`` has it."""
+    """Return the most that was predicted for these items together, computed as in ``items.bound``."""
     held = list(shares)
     return sum(share.bytes for share in held) + math.isqrt(sum(share.spread**2 for share in held))
 
@@ -374,7 +374,7 @@ def _than(measured: int, predicted: int, word: str) -> str:
 
 
 def percent(figure: Compared) -> str:
-    """Return an error for a reader: ``+6 %``; "" where none is known, or little was predicted: then it says nothing."""
+    """Return an error for a reader: ``+6 %``; "" if it is not known, or little was predicted: then it says nothing."""
     return "" if figure.error is None or (figure.predicted or 0) < _LEAST else f"{figure.error * 100:+.0f} %"
 
 

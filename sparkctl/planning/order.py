@@ -1,9 +1,9 @@
 """The order in which services are started, so that every start has room. Pure.
 
-With one memory the best order is found by sorting (``_of_one``), and nothing is refused that some order could start.
-Where services come after others, that order is the best if it keeps to this; else it is looked for (``_waiting``).
-With several (GPUs with their own memory, and the host's) the orders that are best for each of them are tried, and then
-every order, as far as ``MOST_TRIED`` of its beginnings go: how much is free does not depend on the order of what was
+With one memory the best order is found by sorting (``_of_one``), and nothing is refused that some order could start. If
+services come after others, the sorted order is the best one if it respects that; else an order is searched for
+(``_waiting``). With several memories (GPUs with their own, and the host's) the best orders for each of them are tried,
+and then all orders, up to ``MOST_TRIED`` of their beginnings: how much is free does not depend on the order of what was
 started before.
 """
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
 MOST_TRIED: Final = 20_000
-"""Sets of started services that are looked at: twelve starts have 4,096, of which few can be begun."""
+"""How many sets of started services are tried: twelve starts have 4,096, few of which are possible."""
 
 
 class StartPart(NamedTuple):
-    """What a start does to one memory, in bytes: ``freed_bytes`` come back just before it, from what it replaces.
+    """The effect of a start on one memory, in bytes: ``freed_bytes`` come back just before it, from what it replaces.
 
-    ``check_bytes`` have to be available for vLLM's own check, 0 where there is none. ``spread_bytes`` of what it holds
-    are by how much its most is more than its middle.
+    ``check_bytes`` have to be available for vLLM's own check, 0 without one. ``spread_bytes`` is by how much the most
+    that it holds exceeds the middle.
     """
 
     memory: str
@@ -43,7 +43,7 @@ class StartPart(NamedTuple):
 
 
 class Entry(Protocol):
-    """A start to be ordered: its parts by their memory, whom it waits for, and who comes first among equals."""
+    """A start to be ordered: its parts by memory, the services that it waits for, and its priority among equals."""
 
     @property
     def name(self) -> str:
@@ -51,11 +51,11 @@ class Entry(Protocol):
 
     @property
     def after(self) -> Collection[str]:
-        """The names of those that have to be ready before it; names of no start do not count."""
+        """The names of the services that have to be ready before it; names without a start do not count."""
 
     @property
     def parts(self) -> Mapping[str, StartPart]:
-        """What it does to each memory."""
+        """Its effect on each memory."""
 
     @property
     def priority(self) -> int:
@@ -73,7 +73,7 @@ class Room(NamedTuple):
 
 
 def ordered(starts: Sequence[E], rooms: Mapping[str, Room]) -> list[E]:
-    """Return the order that leaves the most free among those that are admitted; where none is, the nearest to one."""
+    """Return the admitted order that leaves the most free; if none is admitted, the order nearest to that."""
     memories = _memories(starts)
     if len(memories) <= 1:
         return _of_one(starts, *memories, rooms=rooms)
@@ -91,7 +91,7 @@ def can_start(starts: Sequence[Entry], rooms: Mapping[str, Room]) -> bool:
         return True
     if len(memories) == 1:
         room = rooms[memories[0]]
-        passes = _passes(_in(starts, memories[0]), *room)  # which most that are tried for a refused set do not
+        passes = _passes(_in(starts, memories[0]), *room)  # most starts that are tried for a refused set fail here
         return passes and (_is_free(starts) or _waiting(_all(starts, memories[0]), *room) is not None)
     return _slack(ordered(starts, rooms), rooms) >= 0
 
@@ -110,7 +110,7 @@ def _memories(starts: Sequence[Entry]) -> list[str]:
 
 
 def _slack(order: Sequence[Entry], rooms: Mapping[str, Room]) -> int:
-    """Return the least that is left above what has to be, at any moment in any memory; below 0: what lacks most."""
+    """Return the least bytes left above the reserve at any moment in any memory; below 0: the largest shortage."""
     levels = {memory: room.available_bytes for memory, room in rooms.items()}
     least: list[int] = []
     for start in order:
@@ -129,7 +129,7 @@ def _margins(part: StartPart, level: int, room: Room) -> Iterator[int]:
 
 
 def _found(starts: Sequence[E], rooms: Mapping[str, Room]) -> list[E] | None:
-    """Return an order that is admitted, None where none was found: what cannot be begun is begun never again."""
+    """Return an order that is admitted, None if none was found; sets that failed once are not tried again."""
     dead: set[frozenset[int]] = set()
     places = {start.name: place for place, start in enumerate(starts)}
     waits = [{places[name] for name in start.after if name in places} for start in starts]
@@ -155,7 +155,7 @@ def _found(starts: Sequence[E], rooms: Mapping[str, Room]) -> list[E] | None:
 
 
 def _begun(start: Entry, levels: dict[str, int], rooms: Mapping[str, Room]) -> bool:
-    """Return whether a start has room, and take from the levels what it keeps."""
+    """Return whether a start has room, and subtract its steady bytes from the levels."""
     for part in start.parts.values():
         levels[part.memory] += part.freed_bytes
         if any(margin < 0 for margin in _margins(part, levels[part.memory], rooms[part.memory])):
@@ -168,18 +168,18 @@ def _begun(start: Entry, levels: dict[str, int], rooms: Mapping[str, Room]) -> b
 
 
 class _Alone(NamedTuple, Generic[E]):
-    """A start, and what it does to the one memory that is looked at."""
+    """A start, and its effect on the one memory that is considered."""
 
     start: E
     part: StartPart
 
 
 def _of_one(starts: Sequence[E], memory: str | None = None, *, rooms: Mapping[str, Room]) -> list[E]:
-    """Return the order of the least peak among those that vLLM's checks let start; where none does, the nearest to it.
+    """Return the order with the least peak that passes vLLM's checks; if none passes, the order nearest to that.
 
-    Without checks that is a sort. Where a check stands in its way, the order is looked for that leaves the most free at
-    every peak: with ``free`` as that much, a start wants what is more of its peak and its check less ``free``, the best
-    order for these is a sort again, and the largest ``free`` for which it passes is found by halving.
+    Without checks, sorting finds it. If a check fails, the order that leaves the most free at every peak is searched
+    for: to leave ``free`` bytes, a start needs the larger of its peak and its check less ``free``; the best order for
+    these needs is a sort again, and the largest ``free`` that passes is found by bisection.
     """
     if memory is None:
         return in_order(starts)
@@ -210,9 +210,9 @@ def _passes(starts: Sequence[_Alone[E]], available: int, free: int) -> bool:
 def _sorted(starts: Sequence[_Alone[E]], *, free: int | None) -> list[_Alone[E]]:
     """Return the order that needs the least; ``free`` is what every peak has to leave, None: checks do not count.
 
-    First what gives back more than it takes, the least demanding first, as each makes room for the next; then the
-    rest by what their start takes beyond what they keep, the largest first. Any two neighbours that stand otherwise
-    can be exchanged without needing more. Ties: the higher priority first.
+    First the starts that give back more than they take, the least demanding first, as each makes room for the next;
+    then the rest by what their start takes beyond what they keep, the largest first. Any two neighbours in another
+    order can be exchanged without needing more. Ties: the higher priority first.
     """
 
     def key(one: _Alone[E]) -> tuple[bool, int, int]:
@@ -245,10 +245,10 @@ def _checks_pass(order: Sequence[_Alone[E]], available: int) -> bool:
 
 
 def _of_one_waiting(starts: Sequence[E], memory: str, room: Room, most: int) -> list[E]:
-    """Return the order that leaves the most free among those in which none comes before one that it is after.
+    """Return the order that leaves the most free among those in which no start comes before one it waits for.
 
-    ``starts`` are in the order that is the best without that, which leaves ``most``: of two that are alike, the one
-    that comes first there does so here. Where none is admitted, vLLM's checks count no more.
+    ``starts`` are in the best order without that condition, which leaves ``most``; of two equal starts, the first one
+    there also comes first here. If no order is admitted, vLLM's checks are ignored.
     """
     alone = _all(starts, memory)
     available, reserve = room
@@ -265,12 +265,12 @@ def _of_one_waiting(starts: Sequence[E], memory: str, room: Room, most: int) -> 
 
 
 def _all(starts: Sequence[E], memory: str) -> list[_Alone[E]]:
-    """Return all starts; what does nothing to the memory has its place in the order all the same."""
+    """Return all starts; one without an effect on the memory still has its place in the order."""
     return [_Alone(start, start.parts.get(memory, StartPart(memory))) for start in starts]
 
 
 def _waiting(starts: Sequence[_Alone[E]], available: int, free: int) -> list[_Alone[E]] | None:
-    """Return an order in which none comes before one that it is after and that leaves ``free`` at every peak.
+    """Return an order that respects what starts wait for and that leaves ``free`` bytes at every peak.
 
     None: there is none, or none was found (``waiting.in_turn``).
     """

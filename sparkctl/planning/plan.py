@@ -25,12 +25,12 @@ __all__ = ["Action", "Plan", "Running", "Step", "Wanted", "describe", "make_plan
 
 
 class Plan(NamedTuple):
-    """The decision. ``order`` are the starts; ``foreign_bytes`` are in use by what is none of sparkctl's services.
+    """The decision. ``order`` are the starts; ``foreign_bytes`` are used by anything but sparkctl's services.
 
-    Of a host whose GPUs have their own memory that is the host's alone, and ``on_cards`` is it for each of them.
-    ``unknown`` says what is not known of services that run, and what they count as. For a set that does not fit,
-    ``reasons`` are its sum, line by line, ``segments`` the same as a bar, and ``ways`` what would make it fit, the one
-    of the least loss first. ``starts`` and ``rooms`` are what was admitted, for ``box.waves``.
+    If the host's GPUs have their own memory, ``foreign_bytes`` concerns only the host's memory, and ``on_cards`` gives
+    it for each GPU. ``unknown`` says what is not known of running services, and how they are counted. For a set that
+    does not fit, ``reasons`` are its sum, line by line, ``segments`` the same as a bar, and ``ways`` what would make it
+    fit, with the least loss first. ``starts`` and ``rooms`` are what was admitted, for ``box.waves``.
     """
 
     fits: bool
@@ -52,12 +52,12 @@ class Plan(NamedTuple):
 
     @property
     def changes(self) -> tuple[str, ...]:
-        """How what runs differs from what is wanted, a line each, with the service's name before it."""
+        """How the running services differ from the wanted ones, a line each, with the service's name in front."""
         return tuple(f"{step.service}: {line}" for step in self.steps for line in step.changes)
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """What an operator has to know of what runs before they start anything, beside the reasons of a refusal."""
+        """What an operator has to know of running services before a start, beside the reasons of a refusal."""
         waits = [f"{step.service}: `up` changes it only with --replace" for step in self.steps if step.needs_replace]
         return (*self.changes, *waits, *(self.unknown if self.fits else ()))
 
@@ -65,8 +65,8 @@ class Plan(NamedTuple):
 def make_plan(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, *, replace: bool) -> Plan:
     """Return the steps that bring ``wanted`` up beside ``running``, or a plan that does not fit and says why.
 
-    ``replace`` allows to stop and start again what runs with another digest; without it that is a step ``changed``,
-    which is no refusal.
+    ``replace`` permits stopping and restarting services that run with another digest; without it, the step for such a
+    service is ``changed``, which is no refusal.
 
     Raises:
         InputError: a service wants a GPU that the host has not.
@@ -94,8 +94,8 @@ def make_plan(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, 
 def describe(plan: Plan) -> list[list[str]]:
     """Return a table's rows: the number of the step, the action, the service, and two numbers in GiB.
 
-    What it leaves free above the reserve at its peak, and what vLLM's own check finds beyond what it wants. Where there
-    are several memories, the last cell is the one of which it leaves least.
+    The numbers are what the start leaves free above the reserve at its peak, and what vLLM's own check finds beyond its
+    need. If there are several memories, the last cell names the one of which the start leaves least.
     """
     return [
         [

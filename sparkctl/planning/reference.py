@@ -1,9 +1,9 @@
-"""What a plan makes of a start that somebody else logged, before this host has measured one of its own. Pure.
+"""How a plan uses a start that somebody else logged, before this host has measured one of its own. Pure.
 
-Of such a start the loaded weights are taken where it loaded the same: the checkpoint, and every flag that weights
-depend on. What was held on the GPU beside weights and cache is taken where the rest of it was alike too: drafting,
-eager or compiled, batches and sequences of the same order, and a vLLM of the same time. The cache is arithmetic, and is
-never taken. A logged start is one sample from another machine: it leaves no item below a share of its estimate.
+The start's loaded weights are used if it loaded the same: the checkpoint, and every flag that weights depend on. What
+it held on the GPU beside weights and cache is used if the rest was similar too: drafting, eager or compiled, batches
+and sequences of the same order, and a vLLM of the same time. The cache is computed, and never taken from it. A logged
+start is one sample from another machine: it leaves no item below a share of its estimate.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ _OF_WEIGHTS: Final = (
     *("quantization", "dtype", "language-model-only", "tensor-parallel-size", "pipeline-parallel-size"),
     *("enable-lora", "max-loras", "max-lora-rank", "cpu-offload-gb", "hf-overrides", "gpus"),
 )
-"""Flags with which other weights are loaded; those that a start does not have count as not given."""
+"""Flags that change the loaded weights; flags that a start does not have count as not given."""
 _THE_CHECKPOINTS_OWN: Final = frozenset(
     ["modelopt", "modelopt_fp4", "compressed-tensors", "awq", "awq_marlin", "gptq", "gptq_marlin", "mxfp4", "fp4"]
 )
-"""Values of --quantization that say of a checkpoint what its config says; fp8 quantizes one that is not."""
+"""Values of --quantization that only repeat the checkpoint's config; fp8 quantizes an unquantized checkpoint."""
 _OF_THE_REST: Final = ("enforce-eager", "attention-backend", "load-format", "data-parallel-size")
 _SPREAD: Final = round(1.62 * GIB)
-"""Of what is beside weights and cache: one image with the same flags gave caches of 8.93 to 12.17 GiB in six cold
-starts (steveant/aeo-vllm-gb10, profiles/qwen3-coder-nvfp4/docs/resource-utilization.md)."""
+"""The spread of what is beside weights and cache: one image with the same flags gave caches of 8.93 to 12.17 GiB in six
+cold starts (steveant/aeo-vllm-gb10, profiles/qwen3-coder-nvfp4/docs/resource-utilization.md)."""
 _LIKE_BATCHES: Final = 8192
-"""Batched tokens: up to them public GB10 starts show no trend, and with 32,768 or 65,536 they take 12 to 16 GiB
+"""Batched tokens: up to this number public GB10 starts show no trend, and with 32,768 or 65,536 they take 12 to 16 GiB
 (jethac/dgx-spark-hijinks, results)."""
 _LIKE_SEQUENCES: Final = 256
 """Sequences: the activation peak of 16 and of 256 differs by 0.07 GiB (vLLM 0.20.2 on an H200)."""
 _ALIKE: Final = (Version("0.19"), Version("0.28"))
 """Releases between which public GB10 starts show no trend of the overhead: 0.19 to 0.27."""
 _SOONER_FREED: Final = Version("0.27")
-"""Before it the memory of a load by fastsafetensors was counted as taken: 16.8 to 18.0 GiB."""
+"""Before this version the memory of a load by fastsafetensors was counted as taken: 16.8 to 18.0 GiB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A start that others logged, and the bytes of it that are taken: of weights, and of what is on the GPU beside."""
+    """A start that others logged, and the bytes taken from it: for weights, and for the rest on the GPU."""
 
     start: KnownStart
     weights: int | None
@@ -65,11 +65,11 @@ def nearest(
     vllm: Version,
     image: str,
 ) -> Reference | None:
-    """Return the start to go by; None where nothing of any start can be taken.
+    """Return the start to use; None if nothing of any start can be used.
 
-    ``starts`` are those of this kind of machine with their flags in the form of ``recipes.memory_key``, which ``flags``
-    have too; ``vllm`` is the service's, ``image`` the id of its image ("": not here). Revisions of a model are taken to
-    be of one size: nobody who logs a start says which it was.
+    ``starts`` are those of this kind of machine, with flags in the form of ``recipes.memory_key``, as ``flags`` are;
+    ``vllm`` is the service's, ``image`` the id of its image ("": not here). All revisions of a model are assumed to
+    have one size: nobody who logs a start says which it was.
     """
     found = [
         (_rank(start, flags_there, flags, vllm, image, taken), place, taken)
@@ -81,7 +81,7 @@ def nearest(
 
 
 def applied(items: Sequence[Item], reference: Reference) -> tuple[Item, ...]:
-    """Return the items of a footprint with what was logged in place of what was estimated."""
+    """Return the items of a footprint with logged values in place of estimates."""
     taken = {WEIGHTS: reference.weights, calibration.BESIDE: reference.beside}
     source = f"{KNOWN}: {reference.start.source}"
     found: list[Item] = []
@@ -100,10 +100,10 @@ def applied(items: Sequence[Item], reference: Reference) -> tuple[Item, ...]:
 
 
 def beside(start: KnownStart) -> int | None:
-    """Return what a start held on the GPU beside weights and cache; None where its figures do not say it.
+    """Return what a start held on the GPU beside weights and cache; None if its figures do not say it.
 
-    NVML's sum says it; else what its fraction asked for, less weights and cache. What vLLM had taken off the cache for
-    graphs that it had not captured yet is not held: the graphs that it captured are.
+    It is NVML's sum, or else what its fraction asked for, less weights and cache. Memory that vLLM had subtracted from
+    the cache for graphs before capturing them does not count; the captured graphs do.
     """
     logged = start.logged
     if not logged.loaded or logged.kv_cache is None:
@@ -129,7 +129,7 @@ def _taken(start: KnownStart, there: Mapping[str, str], wanted: Mapping[str, str
 
 
 def _alike(start: KnownStart, there: Mapping[str, str], wanted: Mapping[str, str], vllm: Version) -> bool:
-    """Return whether what a start held beside weights and cache says something of the wanted one."""
+    """Return whether what a start held beside weights and cache applies to the wanted one."""
     release = start.release
     if start.unsaid or release is None or not _equal(_OF_THE_REST, there, wanted):
         return False
@@ -148,12 +148,12 @@ def _equal(names: Iterable[str], there: Mapping[str, str], wanted: Mapping[str, 
 
 
 def _set(value: str | None) -> str | None:
-    """Return a flag's value; what means the default, or names what the checkpoint is anyway, is None."""
+    """Return a flag's value; None if it is the default, or only repeats what the checkpoint is."""
     return None if value in {None, "auto", "false", "1", "0", *_THE_CHECKPOINTS_OWN} else value
 
 
 def _near(name: str, alike: int, there: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
-    """Return whether a count is alike: both up to ``alike``, which an unsaid one is taken to be, or the same."""
+    """Return whether a count is alike: both at most ``alike`` (assumed if it is not given), or equal."""
     mine, other = wanted.get(name, ""), there.get(name, "")
     if mine == other:
         return True
@@ -161,7 +161,7 @@ def _near(name: str, alike: int, there: Mapping[str, str], wanted: Mapping[str, 
 
 
 def _draft(flags: Mapping[str, str]) -> str:
-    """Return what a start drafts with: the method and the model of its speculative-config, as text."""
+    """Return the drafting of a start: the method and the model of its speculative-config, as text."""
     text = flags.get("speculative-config", "")
     try:
         read = read_json(text) if text else {}
@@ -180,7 +180,7 @@ def _rank(
     image: str,
     taken: Reference,
 ) -> tuple[Any, ...]:
-    """Return how near a start is: what says most, then of the same image, of the nearest release, of the same flags."""
+    """Return how near a start is: first what tells most, then the same image, the nearest release, the same flags."""
     release = start.release
     apart = 100 if release is None else abs(release.minor - vllm.minor) + 50 * abs(release.major - vllm.major)
     common = len(set(there.items()) & set(wanted.items()))

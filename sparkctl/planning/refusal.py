@@ -40,16 +40,16 @@ class Segment(NamedTuple):
 
 
 def shortage(admission: Admission) -> tuple[Step, PlannedStart, int]:
-    """Return the first start that does not fit: its step, itself, and how many bytes are missing of one memory."""
+    """Return the first start that does not fit: its step, the start, and the missing bytes of one memory."""
     by_name = {start.name: start for start in admission.starts}
     short = next(step for step in admission.steps if not step.admitted)
     return short, by_name[short.service], max(-(short.free_bytes or 0), -(short.check_free_bytes or 0))
 
 
 def segments(running: Sequence[Running], pool: Pool, admission: Admission) -> tuple[Segment, ...]:
-    """Return what would lie in the memory that is short at the first start that does not fit.
+    """Return the segments of the memory that is short at the first start that does not fit.
 
-    Together they are that memory and what is missing.
+    Their sum is the size of that memory plus what is missing.
     """
     short, start, missing = shortage(admission)
     memory = short_memory(short)
@@ -109,7 +109,7 @@ def arithmetic(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool,
 
 
 def _less(admission: Admission, short: Step, start: PlannedStart) -> int:
-    """Return by how much less the services of a sum take at most together than each of them at its own most."""
+    """Return how much smaller the joint most of a sum's services is than the sum of each one's own most, in bytes."""
     counted = [*_before(admission, start), *([start] if _by_reserve(short) else ())]
     return together(*(_part(one, short_memory(short)).spread_bytes for one in counted))
 
@@ -126,7 +126,7 @@ def _why(short: Step, missing: int) -> str:
 
 
 def _by_reserve(short: Step) -> bool:
-    """Return whether its peak is what lacks most; else vLLM's own check is."""
+    """Return whether the reserve at its peak is what lacks most; otherwise vLLM's own check is."""
     return short.check_free_bytes is None or (short.free_bytes or 0) <= short.check_free_bytes
 
 
@@ -169,7 +169,7 @@ def _spoken(admission: Admission, service: Running, memory: str) -> int:
 
 
 def _parts(service: Wanted, pool: Pool, memory: str) -> str:
-    """Return of what a service's part of a memory is the sum."""
+    """Return in words the items whose sum is a service's part of a memory."""
     split = service.gpu is not None and len(service.need.parts(pool)) > 1
     if split and service.gpu is not None:
         told = service.gpu.host.said if memory == HOST else service.gpu.gpu.said

@@ -1,4 +1,4 @@
-"""What runs, as the plan sees it: what each service has claimed, holds, and may still take of each memory. Pure."""
+"""The running services as a plan sees them: what each has claimed, holds, and may still take of each memory. Pure."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from sparkctl.memory.pool import Pool
 
 _JOB: Final = "job "
-"""What the name of a job begins with where it stands among services: no service's name has a space in it."""
+"""The beginning of a job's name among services: no service's name contains a space."""
 
 
 def job_in_plan(job: str) -> str:
-    """Return what a job is called where it stands among services."""
+    """Return the name of a job among services."""
     return f"{_JOB}{job}"
 
 
 def job_named(name: str) -> str | None:
-    """Return the job that such a name means, None where it is a service's."""
+    """Return the job that such a name means, None if it is a service's."""
     return name.removeprefix(_JOB) if name.startswith(_JOB) else None
 
 
@@ -39,7 +39,7 @@ class Held(NamedTuple):
     words: str = ""
 
     def held(self, state: str) -> int:
-        """Return what comes back when the service ends: what it holds, as far as that is known."""
+        """Return the bytes that come back when the service ends: what it holds, as far as that is known."""
         if state == "stopped":
             return 0
         if self.resident_bytes is None:
@@ -47,7 +47,7 @@ class Held(NamedTuple):
         return self.resident_bytes
 
     def still_to_take(self, state: str, *, waited: bool) -> int:
-        """Return what it may still take: up to its claim, and beside another's start up to its own peak."""
+        """Return the bytes that it may still take: up to its claim, or during another's start up to its own peak."""
         most = [self.claim_bytes, self.peak_bytes if state == "starting" and not waited else None]
         whole = max((one for one in most if one is not None), default=None)
         if state == "stopped" or whole is None:
@@ -61,9 +61,9 @@ class Running(NamedTuple):
     """A service that has a container. ``state`` is ready, starting or stopped; a stopped one holds nothing.
 
     ``claim_bytes`` is what it will hold of the host's memory, ``peak_bytes`` the most that it takes until then,
-    ``resident_bytes`` what it holds now; None where that is not known. ``gpus`` is the same for each GPU with its own
-    memory. Without a claim it counts as what it holds, and ``doubt`` says so. ``changes`` are in words how it differs
-    from what is wanted of it. ``priority`` None is not known either. A job that runs is as a service that starts
+    ``resident_bytes`` what it holds now; None if that is not known. ``gpus`` is the same for each GPU with its own
+    memory. A service without a claim counts with what it holds, and ``doubt`` says so. ``changes`` are in words how it
+    differs from what is wanted. ``priority`` is None if it is not known. A running job counts as a service that starts
     (``job_in_plan``).
     """
 
@@ -80,11 +80,11 @@ class Running(NamedTuple):
 
     @property
     def memories(self) -> Mapping[str, Held]:
-        """What it has of each memory, by the memory's key."""
+        """Its share of each memory, by the memory's key."""
         return {HOST: Held(self.claim_bytes, self.resident_bytes, self.peak_bytes), **self.gpus}
 
     def held(self, memory: str) -> int:
-        """Return what of a memory comes back when it ends."""
+        """Return the bytes of a memory that come back when it ends."""
         of = self.memories.get(memory)
         return 0 if of is None else of.held(self.state)
 
@@ -94,7 +94,7 @@ class Running(NamedTuple):
         return sum(of.held(self.state) for of in self.memories.values())
 
     def spoken(self, *, waited: bool = False) -> dict[str, int]:
-        """Return what of each memory it may still take; of one that is ``waited`` for, its claim alone."""
+        """Return the bytes of each memory that it may still take; if it is ``waited`` for, only up to its claim."""
         return {memory: of.still_to_take(self.state, waited=waited) for memory, of in self.memories.items()}
 
     @property
@@ -104,7 +104,7 @@ class Running(NamedTuple):
 
     @property
     def doubt(self) -> str:
-        """What is not known of the memory that it will hold, in words; "" where nothing is."""
+        """What is not known of the memory that it will hold, in words; "" if nothing is unknown."""
         if self.state == "stopped":
             return ""
         told = (self._doubt(of) for of in self.memories.values())
@@ -124,7 +124,7 @@ class Running(NamedTuple):
 
 
 def ended(running: Sequence[Running], pool: Pool, names: Collection[str]) -> tuple[list[Running], Pool]:
-    """Return what runs when those of these names have ended, and the memory with what comes back of them."""
+    """Return what runs after the services of these names have ended, and the memory with what they give back."""
     for one in running:
         if one.name in names:
             for memory in one.memories:

@@ -1,4 +1,4 @@
-"""What would make a set fit that does not: each way found by planning again, the one that loses least first. Pure.
+"""Ways to make a set fit that does not: each found by planning again, the one that loses least first. Pure.
 
 What the operator loses is counted in halvings of a context, so that ways of different kinds can be ranked:
 
@@ -39,23 +39,23 @@ if TYPE_CHECKING:
     from sparkctl.planning.running import Running
 
 _TRIED: Final = 16
-"""Of a large set, the largest are tried to be left out alone."""
+"""In a large set, only this many of the largest services are tried to be left out alone."""
 _ENOUGH: Final = 6
-"""As many ways as a person reads."""
+"""The number of ways that a person reads."""
 _VARIANT: Final = 2.5
 _MISSING: Final = 1.0
 _OTHER_GPU: Final = 0.1
 _STOP: Final = 8.0
 _WITHOUT: Final = 10.0
 _COMBINE_FROM: Final = 1.0
-"""Single settings that lose more than this are set beside combinations."""
+"""If the single settings lose more than this, combinations are offered too."""
 
 
 class Way(NamedTuple):
-    """A way to fit, and what it ``loses``. ``changes`` are by service; ``recipes`` are taken in place of a service's.
+    """A way to fit, and what it ``loses``. ``changes`` are by service; ``recipes`` replace a service's own.
 
-    ``stops`` are running services that end first; ``without`` are services that are not started; ``drop_cache`` gives
-    the page cache back first. ``priority`` is the sum over what is stopped or left out.
+    ``stops`` are running services that end first; ``without`` are services that are not started; ``drop_cache`` drops
+    the page cache first. ``priority`` is the sum over what is stopped or left out.
     """
 
     loses: float
@@ -69,7 +69,7 @@ class Way(NamedTuple):
 
     @property
     def only_requested(self) -> bool:
-        """Whether it changes nothing but how the requested services are served, and needs no download and no root."""
+        """Whether it only changes how the requested services are served, and needs no download and no root."""
         fetched = any(variant.missing for variant in self.recipes.values())
         return not (self.stops or self.without or self.drop_cache or fetched)
 
@@ -80,12 +80,12 @@ def ways(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, *, re
 
 
 def _main(parts: Mapping[str, StartPart]) -> set[str]:
-    """Return the memories that a start's weights and cache are in: its GPUs', the host's where it has none."""
+    """Return the memories of a start's weights and cache: its GPUs', or the host's if it has none."""
     return set(parts) - {HOST} or {HOST}
 
 
 class _Search:
-    """The set, and what is around it; ``stops`` have ended already."""
+    """The set, and its surroundings; ``stops`` have ended already."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class _Search:
         return can_start(list(starts.values()), self._rooms)
 
     def _changed(self, changes: Mapping[Lever, Change]) -> bool:
-        """Return whether the set fits with these changes; a service that cannot be changed so keeps it from fitting."""
+        """Return whether the set fits with these changes; False if a service cannot be changed that way."""
         needs = {lever.name: lever.need(change) for lever, change in changes.items() if any(change)}
         known = {name: need for name, need in needs.items() if need is not None}
         return len(known) == len(needs) and self._fits(known)
@@ -158,7 +158,7 @@ class _Search:
     # --- smaller services ---------------------------------------------------------------------------------------------
 
     def settings(self) -> list[Way]:
-        """Return smaller settings: single ones, and combinations where these are few or lose much."""
+        """Return smaller settings: single ones, and combinations if the single ones are few or lose much."""
         useful = [lever for lever in self._levers if self._changed({lever: lever.least})]
         single = [way for lever in useful for way in self._single(lever)]
         if single and min(way.loses for way in single) <= _COMBINE_FROM:
@@ -207,7 +207,7 @@ class _Search:
             yield self._way(loses=lever.loss(best), changes={lever: best})
 
     def _together(self) -> Iterator[Way]:
-        """Yield the combination over all services that loses least; what is not needed of it is taken back."""
+        """Yield the combination over all services that loses least, without the parts that are not needed."""
         if not self._levers or not self._changed({lever: lever.least for lever in self._levers}):
             return
         found: list[dict[Lever, Change]] = []
@@ -227,7 +227,7 @@ class _Search:
         return most(1, SHARES, lambda count: self._changed(shrunk_together(plain, count)))
 
     def _taken_back(self, changes: dict[Lever, Change]) -> dict[Lever, Change]:
-        """Return the changes without those of the services that need none, the highest priority first."""
+        """Return the changes without those of services that need none, the highest priority first."""
         for lever in sorted(changes, key=lambda one: (-one.priority, -one.loss(changes[one]))):
             without = changes | {lever: Change()}
             if self._changed(without):
@@ -266,20 +266,20 @@ class _Search:
     # --- what else could give way -------------------------------------------------------------------------------------
 
     def _dropping(self) -> Iterator[Way]:
-        """Yield the page cache, where a vLLM that takes it for used is the only reason."""
+        """Yield dropping the page cache, if the only obstacle is a vLLM that counts it as used."""
         without = self._pool._replace(cache_bytes=0)
         if self._pool.cache_bytes and admit(self._wanted, self._running, without, replace=self._replace).fits:
             words = f"without the {format_gib(self._pool.cache_bytes)} of page cache, which this vLLM takes for used"
             yield Way(0, words, {}, {}, drop_cache=True)
 
     def _stopping(self) -> Iterator[tuple[Running, ...]]:
-        """Yield each running service whose end is enough; if none is, the fewest together."""
+        """Yield each running service whose end is enough; if none is, the fewest that are enough together."""
         others = self._may_stop()
         singles = [(one,) for one in others if self._after(one).fits()]
         if singles:
             yield from singles
             return
-        # What several give back is their sum, so the largest together are the fewest.
+        # The sum of what several give back counts, so the largest ones make up the smallest set.
         largest = sorted(others, key=lambda one: -one.held_bytes - one.unfinished_bytes)
         for count in range(2, len(largest) + 1):
             if self._after(*largest[:count]).fits():
@@ -296,9 +296,9 @@ class _Search:
         return []
 
     def _may_stop(self) -> list[Running]:
-        """Return what may be stopped, those of lower priority first, and of these the smallest.
+        """Return the services that may be stopped, those of lower priority first, and of these the smallest.
 
-        One whose priority is not known may matter more than all that is wanted.
+        A service of unknown priority may matter more than everything that is wanted.
         """
         names = {one.name for one in self._wanted}
         most = max((one.priority for one in self._wanted), default=0)
@@ -314,7 +314,7 @@ class _Search:
         return self._fits({})
 
     def _leaving_out(self) -> Iterator[Way]:
-        """Yield each service without which the others fit; if none is, those of low priority that are together."""
+        """Yield each service without which the others fit; if none is, those of low priority that suffice together."""
         if len(self._wanted) < 2:  # noqa: PLR2004
             return
         largest = sorted(self._starting, key=lambda one: -one.peak_bytes)[:_TRIED]

@@ -50,7 +50,7 @@ KINDS: Final = {
 SHIPPED: Final = "shipped"
 """The label of the root that comes with sparkctl."""
 HUB: Final = "hub"
-"""The label of what is no file: a hub name, which stands for a recipe."""
+"""The label of a hub name, which stands for a recipe without a file."""
 FOLDERS: Final = ("recipes", "mods", "templates", "checks", "jobs")
 _SERVED: Final = ("recipe", "stack")
 _KNOWN_REPO: Final = re.compile(r"\brepo: *[\"']?([^\"'\s,}]+)[\"']?[ ,}]*$", re.MULTILINE)
@@ -86,7 +86,7 @@ class LoadedRecipe(NamedTuple):
 
     @property
     def reference(self) -> str:
-        """What the recipe can be found by from any folder: its name, its file's absolute path, or a hub name."""
+        """The name by which the recipe is found from any folder: its own, its file's absolute path, or a hub name."""
         if self.entry.label == HUB:
             return str(self.entry.path)
         return str(real(self.entry.path)) if self.entry.label == "file" else self.name
@@ -123,7 +123,7 @@ def _suite(loaded: LoadedRecipe) -> str | None:
 
 
 class Catalog:
-    """The roots in the order of the search: the first that has a name decides."""
+    """The roots in the order of the search: the first root that has a name is used."""
 
     def __init__(self, roots: Sequence[Root]) -> None:
         self.roots = tuple(roots)
@@ -151,14 +151,14 @@ class Catalog:
         return [entry for entry in self.entries("recipe") if not entry.name.startswith("_")]
 
     def secret_names(self) -> frozenset[str]:
-        """Return the names under ``secrets:`` in any recipe or stack, read without YAML: what is none has names too."""
+        """Return all names under ``secrets:`` in recipes and stacks, read without YAML: a broken file has names too."""
         shipped, in_root = secret_names.in_shipped_root, secret_names.in_root
         every = [(shipped if root.label == SHIPPED else in_root)(root.path) for root in self.roots]
         return frozenset().union(*every)
 
     def facts_by_repo(self) -> dict[str, str]:
         """Return the names of the model facts that know repositories, by repository."""
-        entries = reversed(self.entries("facts"))  # of two the first counts
+        entries = reversed(self.entries("facts"))  # if two know a repository, the first counts
         return {repo: entry.name for entry in entries for repo in _KNOWN_REPO.findall(named_file.text(entry.path))}
 
     def knows(self, name: str) -> bool:
@@ -202,8 +202,8 @@ class Catalog:
     ) -> LoadedRecipe:
         """Return the recipe that a name or a file means, after ``extends`` and ``overrides``.
 
-        What its vLLM does not have is a warning; ``strict`` makes it an error, unless it is a fork, which may have it.
-        ``image_version`` says which vLLM an image has, for recipes that leave it to the image.
+        A flag that its vLLM does not have is a warning; ``strict`` makes it an error, unless the vLLM is a fork, which
+        may have the flag. ``image_version`` says which vLLM an image has, for recipes that leave it to the image.
 
         Raises:
             InputError: there is no such recipe, or something is wrong with it: every problem at its line.
@@ -223,8 +223,8 @@ class Catalog:
     def members(self, name: str) -> tuple[Member, ...]:
         """Return the services that a name on the command line means.
 
-        One for a recipe, all of a stack; one for a service of a stack, which is also written STACK:SERVICE. Where a
-        name means several things, a recipe comes first, then a stack.
+        One for a recipe, all for a stack; one for a service of a stack, which is also written STACK:SERVICE. If a name
+        means several things, a recipe comes first, then a stack.
 
         Raises:
             InputError: nothing has this name, services of several stacks have it, or no container can have it.
@@ -250,7 +250,7 @@ class Catalog:
         return found[0]
 
     def _of_stacks(self, name: str) -> list[Member]:
-        """Return the services of this name, or the one that is written STACK:SERVICE; a broken stack has none."""
+        """Return the stacks' services with this name, or the one written STACK:SERVICE; a broken stack has none."""
         stack, colon, service = name.rpartition(":")
         if colon and self.knows_stack(stack):
             return [member for member in self.stack(stack).members if member.service == service]
@@ -277,7 +277,7 @@ class Catalog:
         return problems_of(layers.with_whole_names(self.extended("recipe", entry, _own)), Recipe, partial=True)
 
     def dangling(self, loaded: LoadedRecipe) -> list[Problem]:
-        """Return a problem for each template, mod, check, suite and fact sheet that is named and no root has."""
+        """Return a problem for each named template, mod, check, suite and fact sheet that no root has."""
         recipe, speculative = loaded.recipe, loaded.recipe.speculative
         named: list[tuple[str, KeyPath, str | None]] = [
             ("template", ("template",), recipe.template),
@@ -337,8 +337,8 @@ class Catalog:
     ) -> Document:
         """Return a file's document laid over those that it extends; ``read`` returns one file's own.
 
-        ``chain`` is who extends it, in turn. A recipe may extend one of its own name in a later root: an operator's
-        changes to a shipped one.
+        ``chain`` are the files that extend it, in turn. A recipe may extend one with its own name in a later root: that
+        is how an operator changes a shipped one.
 
         Raises:
             ProblemsError: one of them is no YAML, is not there, or extends itself.
@@ -377,7 +377,7 @@ def checked(
     strict: bool = False,
     image_version: Callable[[str], str | None] = lambda _: None,
 ) -> LoadedRecipe:
-    """Return the recipe that a document is, once nothing is to be laid over it any more; as ``Catalog.recipe``."""
+    """Return the recipe in a document, once nothing more is laid over it; as ``Catalog.recipe``."""
     whole, assumed = minimal.completed(written, entry.name)
     recipe = validate(whole, Recipe)
     version = flags.known(recipe.vllm, image_version(recipe.image) if recipe.vllm == flags.AUTO else None)

@@ -1,6 +1,6 @@
-"""Whether a command comes out right whatever it is made of, so that it need not be made to know that. Pure.
+"""Whether a command is certain to be valid, so that it need not be made in order to know that. Pure.
 
-The templates that are shipped render for every recipe; a test holds that. What `docker run` may refuse is the rest.
+The shipped templates render for every recipe; a test checks that. This module checks what `docker run` may refuse.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from sparkctl.recipes.service import Inputs
 
 _TAKEN: Final = frozenset({None, "host", "none"})
-"""What docker takes both after --ipc and after --network; of other words its grammar has to judge."""
+"""Words that docker accepts both after --ipc and after --network; its grammar has to judge other words."""
 _LONGEST: Final = 16_384
-"""Characters of all that an operator writes: far below every bound of a render (``recipes.sandbox``)."""
+"""Characters of everything that an operator writes: far below every bound of rendering (``recipes.sandbox``)."""
 _LARGEST: Final = 2**40
 """Bytes of --shm-size: below what docker's float64 counts exactly."""
 
 
 def is_certain(inputs: Inputs) -> bool:
-    """Return whether a service's command can be made later: neither its template nor docker can refuse anything in it.
+    """Return whether a service's command can be made later, because template and docker can refuse nothing.
 
-    False where that is not known.
+    False if that is not known.
     """
     setup, host = inputs.recipe.container, inputs.host
     judged = setup.ulimits or setup.devices or setup.capabilities or setup.mounts or isinstance(setup.caches, str)
@@ -36,7 +36,7 @@ def is_certain(inputs: Inputs) -> bool:
 
 
 def _written(inputs: Inputs) -> Iterator[str]:
-    """Yield what an operator wrote, and what lies on their disks, as text."""
+    """Yield everything that an operator wrote, and what is on their disks, as text."""
     recipe, host = inputs.recipe, inputs.host
     yield from (str(one) for pair in (*host.args.items(), *host.env.items()) for one in pair)
     yield from (str(mount.source) + mount.target for mount in host.mounts)

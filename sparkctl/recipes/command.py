@@ -1,7 +1,7 @@
-"""From what decides a service's container to the words of its docker run command.
+"""From the inputs of a service's container to the words of its docker run command.
 
-``made`` is pure: the same inputs give the same words on every machine. Reading the inputs from catalogs and disks is
-``sparkctl.recipes.reading``'s. Importing this module imports Jinja.
+``made`` is pure: the same inputs give the same words on every machine. ``sparkctl.recipes.reading`` reads the inputs
+from catalogs and disks. Importing this module imports Jinja.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ def made(inputs: Inputs) -> Command:
 
 
 def made_of(inputs: Inputs) -> str:
-    """Return a digest of all that ``made`` reads, "" where that is not known: other templates may include anything.
+    """Return a digest of everything that ``made`` reads, "" if that is not known: other templates may include anything.
 
-    Where it is the same, and this package with the templates that come with it, the command is.
+    If the digest is the same, and this package with its own templates too, the command is the same.
     """
     template = inputs.template
     if not template.shipped:
@@ -66,7 +66,7 @@ def made_of(inputs: Inputs) -> str:
 
 
 def _check(inputs: Inputs, spec: ContainerSpec) -> None:
-    """Refuse what sparkctl could start but not find again, and labels that only sparkctl can know."""
+    """Refuse commands that sparkctl could start but not find again, and labels that only sparkctl can set."""
     template = f"template {inputs.template.name}"
     if spec.name != inputs.name:
         message = f"{template}: expected --name {inputs.name}, found {spec.name or 'none'}"
@@ -239,7 +239,7 @@ def _docker_size(count: int) -> str:
 
 
 def notes(service: Service) -> list[str]:
-    """Return what is assumed or missing, for whoever reads a service's command."""
+    """Return what is assumed or missing, for readers of a service's command."""
     counted = flags.known(service.recipe.vllm)
     found = [f"assumed: {counted.note}"] if counted.note else []
     found += [f"missing: {source.missing}" for source in service.sources if source.missing]

@@ -135,7 +135,7 @@ def _existing(root: Node, path: KeyPath, otherwise: Place) -> Place:
 
 
 def written(override: str | Override) -> str:
-    """Return an override as ``--set`` takes it: ``PATH=VALUE``, of one in a stack the value as JSON, which is YAML."""
+    """Return an override as ``--set`` takes it: ``PATH=VALUE``; for one in a stack the value is JSON, which is YAML."""
     if isinstance(override, str):
         return override
     path = ".".join(str(key) for key in override.path) + ("+" if override.adds else "")

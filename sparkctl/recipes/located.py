@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from sparkctl.world.labels import ServiceLabels
 
 _ABSENT: Final = {"is not there", "is empty"}
-"""What is said of a folder that nobody has put a model into."""
+"""What is said about a folder into which nobody has put a model."""
 
 
 class Located(NamedTuple):
-    """A recipe that is wanted under a name, where its models are, and what the operator laid over it.
+    """A recipe that is wanted under a name, where its models are, and the operator's overrides.
 
     ``started``: it is of a service that runs. ``rank`` is its place in a group over several hosts, None for a service
     of one host.
@@ -47,7 +47,7 @@ class Located(NamedTuple):
 
     @property
     def laid_over(self) -> tuple[str, ...]:
-        """What was laid over the recipe, as ``--set`` takes it: its stack's before the operator's."""
+        """The overrides of the recipe, as ``--set`` takes them: the stack's before the operator's."""
         return tuple(layers.written(override) for override in (*self.member.overrides, *self.overrides))
 
     @property
@@ -144,13 +144,13 @@ class Locator:
         return self._located(member, tuple(more), strict=False)._replace(started=True)
 
     def kept(self, member: Member, loaded: LoadedRecipe) -> Located:
-        """Return a recipe that was kept with all that was laid over it, and where its models are now."""
+        """Return a stored recipe with all its overrides, and where its models are now."""
         model = loaded.recipe.model
         source = self._source(loaded.recipe, model.repo, model.revision, model.path)
         return Located(member, loaded, source, self._draft(loaded.recipe), started=True, rank=self.rank)
 
     def _vllm(self, image: str, root: str | None = None) -> str | None:
-        """Return the vLLM of an image that is here, None where that is not known."""
+        """Return the vLLM of an image that is here, None if that is not known."""
         found, doubt = version.of_image(self._images, image, root)
         self.warnings += [doubt] if doubt else []
         return found
@@ -168,7 +168,7 @@ class Locator:
 
 
 def absent(catalog: Catalog, member: Member) -> Problem | None:
-    """Return that a stack names a recipe that is not there, and where it was looked for; None: it is, or none does."""
+    """Return the problem if a stack names a missing recipe, with where it was looked for; None if it is there."""
     if member.place is None:
         return None
     try:
@@ -180,7 +180,7 @@ def absent(catalog: Catalog, member: Member) -> Problem | None:
 
 
 def source(models: Models, repo: str, revision: str | None, folder: Path | None, cache: Path | None) -> Source:
-    """Return where a model is: in its folder, else in the cache (None: it has none), else where it ought to be."""
+    """Return where a model is: in its folder, else in the cache (None: it has none), else where it should be."""
     problem = models.folder_problem(folder) if folder is not None else None
     if folder is not None and problem not in _ABSENT:
         # What lies there damaged is never passed over in silence.
@@ -197,7 +197,7 @@ def source(models: Models, repo: str, revision: str | None, folder: Path | None,
 
 
 def _with_score(member: Member, loaded: LoadedRecipe) -> tuple[Member, LoadedRecipe]:
-    """Return a recipe with the ``oom-score-adj`` that follows from a stack; where it says its own, that."""
+    """Return a recipe with the ``oom-score-adj`` that follows from its stack; its own value, if set, has precedence."""
     score = member.oom_score_adj
     if score is None:
         return member, loaded

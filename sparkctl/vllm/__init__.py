@@ -1,1 +1,1 @@
-"""All that depends on what a vLLM prints, answers or accepts, by release. Nothing here asks a server but ``server``."""
+"""Everything that depends on what a vLLM prints, answers or accepts, by release. Only ``server`` asks a server."""

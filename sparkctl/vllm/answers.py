@@ -1,4 +1,4 @@
-"""What a vLLM answers, as values: the models, a generation, tokens, or that it was no such answer. Pure.
+"""A vLLM's answers as values: its models, a generation, tokens, or the fact that there was no such answer. Pure.
 
 The bodies are those of vLLM 0.32.0 (tests/fixtures/vllm-0.32-cpu), with the names that older ones used.
 """
@@ -19,28 +19,28 @@ OK: Final = 200
 _KEY_WANTED: Final = frozenset({401, 403})
 _NOT_HERE: Final = frozenset({404, 405})
 _NO_PATH: Final = frozenset({"Not Found", "Method Not Allowed", ""})
-"""FastAPI's words for a path that is not there; of a model that is not there vLLM says its name."""
+"""FastAPI's messages for a path that does not exist; for an unknown model, vLLM's message names it."""
 _BAD_REQUEST: Final = 400
 _NOT_IMPLEMENTED: Final = 501
 _FAILING: Final = 500
 EXCERPT: Final = 200
-"""Characters of a server's words that are shown."""
+"""How many characters of a server's message are shown."""
 _LARGEST: Final = 1e30
-"""Of a vector's or a score's numbers: a larger one is none, and its square could not be taken."""
+"""The largest number in a vector or a score: a larger one is an error, and its square would overflow."""
 _VERSION: Final = 64
 _NAMES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """Nothing came, or nothing whole, or not in time: ``why`` in words. The next time there may be an answer."""
+    """There was no answer, or not a whole one, or not in time; ``why`` says it in words. The next try may succeed."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class OtherAnswer:
-    """Another answer than the one that was asked for: a status that is not 200, or 200 and a body that is none.
+    """A different answer from the expected one: a status other than 200, or 200 with a body of another form.
 
     ``said`` is the server's error message, else the beginning of the body, safe to print and without the key.
     """
@@ -50,23 +50,23 @@ class OtherAnswer:
 
     @property
     def wants_key(self) -> bool:
-        """Whether the server wants a key, or another one than it was sent."""
+        """Whether the server wants a key, or a different key from the one that it was sent."""
         return self.status in _KEY_WANTED
 
     @property
     def not_here(self) -> bool:
-        """Whether the server has no such path (or no such model): another kind of server is asked otherwise."""
+        """Whether the server has no such path (or no such model): a server of another kind has other paths."""
         return self.status in _NOT_HERE
 
     @property
     def unable(self) -> bool:
-        """Whether the server knows the path and its model does not do that; older vLLMs say it with 400."""
+        """Whether the server knows the path, but its model cannot do that; older vLLMs answer with status 400."""
         older = self.status == _BAD_REQUEST and "does not support" in self.said
         return older or self.status == _NOT_IMPLEMENTED
 
     @property
     def other_question(self) -> bool:
-        """Whether the server was asked for what it does not do: a path, a task, or a chat without a chat template."""
+        """Whether the server does not do what it was asked: no such path or task, or a chat without a chat template."""
         no_path = self.not_here and self.said in _NO_PATH
         no_chat = self.status == _BAD_REQUEST and "provide a chat template" in self.said
         return no_path or no_chat or self.unable
@@ -164,7 +164,7 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What was heard in a recording."""
+    """The text that was recognized in a recording."""
 
     text: str
 
@@ -233,7 +233,7 @@ def vectors(body: str) -> Vectors:
 
 
 def ranking(body: str) -> Ranking:
-    """Return what /rerank says; its list is sorted here, since nobody promises its order."""
+    """Return what /rerank says; the list is sorted here, because vLLM does not promise an order."""
     value = _map(read_json(body))
     listed = value.get("results")
     rows = [(_number(_map(one).get("relevance_score")), count(_map(one).get("index"))) for one in _list(listed)]
@@ -254,7 +254,7 @@ def labels(body: str) -> Labels:
 
 
 def transcript(body: str) -> Transcript:
-    """Return what /v1/audio/transcriptions says; of silence the text is empty."""
+    """Return what /v1/audio/transcriptions says; for silence the text is empty."""
     text = _map(read_json(body)).get("text")
     if not isinstance(text, str):
         raise UnreadableError("no text")
@@ -301,9 +301,9 @@ def count(value: object) -> int | None:
 
 
 def excerpt(text: str, hidden: Iterable[str] = ()) -> str:
-    """Return the beginning of a server's words, on one line, without what is ``hidden`` and safe to print."""
+    """Return the beginning of a server's message: on one line, without ``hidden`` values, and safe to print."""
     for secret in filter(None, hidden):
-        # As it is, and as JSON writes it: in front of the cut, which could leave half of it.
+        # Values are hidden as they are and as JSON writes them; before the cut, which could leave half of one.
         for spelling in dict.fromkeys([secret, json.dumps(secret)[1:-1]]):
             text = text.replace(spelling, "***")
     line = " ".join(text[: 10 * EXCERPT].split())[:EXCERPT]

@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 class BootLog:
     """One start, as its log tells it; what the log does not say is None. Sizes are in bytes, as exact as the log.
 
-    ``loaded_bytes`` is "Model loading took": weights, buffers and the draft, on the GPU. The cache is either what the
-    fraction left (``kv_available_bytes``, which may be negative) or what the operator set (``kv_reserved_bytes``).
-    ``utilization`` is the fraction that was asked for, ``requested_bytes`` what that is of ``total_bytes``;
-    ``consumed_bytes`` (0.27.1 and later) is weights and everything beside torch. ``phases`` are seconds by name, in
-    the order of time; they add up to the whole start where the lines carry times. ``serving``: it became ready.
+    ``loaded_bytes`` is "Model loading took": weights, buffers and the draft, on the GPU. The size of the cache is
+    either the rest of the fraction (``kv_available_bytes``, which may be negative) or set by the operator
+    (``kv_reserved_bytes``). ``utilization`` is the fraction that was asked for, ``requested_bytes`` that fraction of
+    ``total_bytes``; ``consumed_bytes`` (0.27.1 and later) is the weights and everything outside of torch. ``phases``
+    are seconds by name, in time order; they add up to the whole start if the lines have times. ``serving``: it became
+    ready.
     """
 
     vllm: str | None = None
@@ -64,7 +65,7 @@ class BootLog:
 
     @property
     def kv_bytes(self) -> int | None:
-        """The bytes of the cache: to the byte where they were set and the log shows its arguments."""
+        """The bytes of the cache: exact if they were set and the log shows the arguments."""
         if self.kv_reserved_bytes is None:
             return self.kv_available_bytes
         asked = (self.args or {}).get("kv_cache_memory_bytes")
@@ -74,10 +75,10 @@ class BootLog:
 
 
 def parse(lines: Iterable[str], began: float | None = None) -> BootLog:
-    """Return what a log says of the last start in it; what follows "Application startup complete" is not read.
+    """Return what a log says of the last start in it; lines after "Application startup complete" are not read.
 
-    ``began`` is when the container was started, in seconds since the epoch, where that is known: Python reads vLLM for
-    many seconds before the first line.
+    ``began`` is the time at which the container was started (seconds since the epoch), if known: Python imports vLLM
+    for many seconds before the first line appears.
     """
     reading = _Reading()
     for line in log_lines.read(lines):
@@ -96,7 +97,7 @@ _SIZE: Final = rf"{_NUMBER}(?: ?[GM]i?B)?"
 
 
 class _Form(NamedTuple):
-    """A part of a line: a text that is in it, the expression, and the moment of the start that it marks."""
+    """A kind of line: a text that it contains, its expression, and the moment of the start that it marks."""
 
     needle: str
     pattern: re.Pattern[str]
@@ -104,7 +105,7 @@ class _Form(NamedTuple):
 
 
 def _form(needle: str, text: str, moment: str = "") -> _Form:
-    """Return the form of a line: ``<name>`` in ``text`` stands for a field's value, of the kind that its name tells."""
+    """Return the form of a line. ``<name>`` in ``text`` stands for the value of a field; its name tells its kind."""
     kinds = {"bytes": _SIZE, "s": _NUMBER, "utilization": _NUMBER, "concurrency": _NUMBER}
 
     def value(match: re.Match[str]) -> str:
@@ -153,7 +154,7 @@ _FORMS: Final = (
 
 
 class _Reading:
-    """What was read so far of the last start."""
+    """What has been read of the last start so far."""
 
     def __init__(self) -> None:
         self._begin()
@@ -177,7 +178,7 @@ class _Reading:
                 self._take(form, match)
 
     def _introduction(self, text: str) -> None:
-        """Take the lines that each start begins with: what was read before them was an earlier one's."""
+        """Read the lines with which each start begins: everything before them belongs to an earlier start."""
         version = runs.version_of(text)
         if version is not None:
             self._begin()
@@ -206,17 +207,17 @@ class _Reading:
 
 
 def _is_size(value: float, name: str) -> bool:
-    """Return whether a field's value can be so: what something took is never below 0.
+    """Return whether a field can have this value: an amount that something took is never below 0.
 
-    vLLM subtracts two looks at the GPU's free memory, and another process may give some back between them: -20.37 GiB
-    for graphs was logged so. What is left of a fraction may be below 0, and what is estimated too
+    vLLM subtracts two readings of the GPU's free memory, and another process may free some between them: -20.37 GiB
+    for graphs was logged that way. The rest of a fraction may be below 0, and so may an estimate
     (vllm-project/vllm#44740).
     """
     return value >= 0 or not name.endswith("_bytes") or name in {"kv_available_bytes", "graphs_estimated_bytes"}
 
 
 def _value(name: str, text: str) -> float:
-    """Return the value of a field: bytes of a size that is in GiB unless it says MiB, seconds, or a count."""
+    """Return the value of a field: a size in bytes (logged in GiB unless it says MiB), seconds, or a count."""
     if name.endswith("_bytes"):
         number = re.match(_NUMBER, text)
         return round(float(number.group() if number else 0) * (MIB if "M" in text else GIB))
@@ -235,7 +236,7 @@ _MOMENTS: Final = {
     "initialized": Phase.WARMING,
     "serving": Phase.SERVING,
 }
-"""The moments of a start in their order, and what went on until each."""
+"""The moments of a start in their order, and the phase that ended at each."""
 
 
 def own_time(line: str) -> float | None:
@@ -248,7 +249,7 @@ def own_time(line: str) -> float | None:
 
 
 class _Clock:
-    """The time of the lines, in seconds: docker's where a line begins with it, else vLLM's own, which has no year."""
+    """The time of each line, in seconds: docker's if the line begins with it, else vLLM's own, which has no year."""
 
     def __init__(self) -> None:
         self.now: float | None = None
@@ -273,10 +274,10 @@ class _Clock:
             return None
 
     def since(self, began: float | None, first: float | None) -> float:
-        """Return how long the container had run at its first line, ``first`` by this clock; 0 where it cannot be said.
+        """Return how long the container had run at its first line (``first`` by this clock), in seconds; 0 if unknown.
 
-        vLLM's own times are of a day and of a zone; zones differ by quarters of an hour, and no image needs one until
-        its first line.
+        vLLM's own times do not name their zone; zones differ by multiples of a quarter of an hour, and no image takes
+        that long to its first line.
         """
         if began is None or first is None:
             return 0.0
@@ -303,7 +304,7 @@ _HEAD_LENGTH: Final = 400
 
 
 def _phases(log: BootLog, moments: Mapping[str, float], before_s: float) -> Iterator[tuple[str, float]]:
-    """Yield the seconds of each phase; what vLLM timed within one is taken out of it."""
+    """Yield the seconds of each phase; what vLLM timed separately within a phase is subtracted from it."""
     if "first" not in moments:
         timed = {
             Phase.LOADING: log.loading_s,

@@ -1,7 +1,7 @@
 """Why a start failed: the log's deciding lines, their cause and the fix, out of a catalogue. Pure.
 
-The last run counts. Of all that is known in it the root speaks: a cause before what only follows from one, an exception
-that nobody knows before a symptom, and what a client is told, or is said in passing, only where nothing failed.
+Only the last run counts. Of everything recognized in it, the root cause is reported: a cause before its consequence,
+an unknown exception before a symptom; messages to a client and remarks in passing count only if nothing failed.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from sparkctl.world.engine import Container
 
 LONGEST_LINE: Final = 8_192
-"""What is looked at of a line, in characters: a line of a failure is a tenth of it."""
+"""How many characters of a line are searched: a line of a failure has about a tenth of that."""
 SHOWN_LINES: Final = 6
 _SHOWN: Final = 500
-"""Of a line that is shown, in characters."""
+"""How many characters of a line are shown."""
 _FRAMES: Final = 3
 _LONGEST_VALUE: Final = 200
 _PYDANTIC: Final = re.compile(r" ?\[type=\w+, input_value=.*|For further information visit \S+")
 _EMPTY: Final = re.compile(r" \((?:[\w ]+: ?[;,]? ?)*\)")
 _MOST_MATCHES: Final = 100
-"""Of one entry in one log: a line that is repeated says nothing new."""
+"""How many matches of one entry in one log are used: a repeated line says nothing new."""
 
 
 def _expression(pattern: str) -> str:
@@ -47,7 +47,7 @@ def _expression(pattern: str) -> str:
 
 @cache
 def compiled(pattern: str) -> re.Pattern[str]:
-    """Return an expression of the catalogue; a space in it stands for any white space, a line's end among it."""
+    """Return a compiled expression of the catalogue; a space in it matches any white space, including a line end."""
     parts, in_class, escaped = [], False, False
     for at, char in enumerate(pattern):
         space = char == " " and not (in_class or escaped) and pattern[at + 1 : at + 2] not in {"?", "*", "+", "{"}
@@ -100,10 +100,10 @@ class Failure(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What the log says. ``failure`` is the entry's id, '' where none matched; ``lines`` decided it.
+    """What the log says. ``failure`` is the entry's id, '' if none matched; ``lines`` are the deciding ones.
 
-    ``phase`` is how far the start had come, None where the log does not say. ``thrown``: an exception says it.
-    ``passes`` is whether another start of the same container may go well; what no entry knows may pass.
+    ``phase`` is how far the start had come, None if the log does not say. ``thrown``: an exception is the evidence.
+    ``passes`` is whether another start of the same container may succeed; an unknown failure may pass.
     """
 
     cause: str
@@ -130,7 +130,7 @@ def entries(text: str) -> tuple[Failure, ...]:
 def diagnose(lines: Iterable[str], known: Sequence[Failure] | None = None) -> Diagnosis | None:
     """Return why the last run in a log failed, None where its log says nothing of it.
 
-    ``known`` is another catalogue than that of vLLM's failures.
+    ``known`` replaces the catalogue of vLLM's failures by another one.
     """
     run = _Run(runs.until_stopped(runs.last_run(list(log_lines.read(lines)))), catalogue() if known is None else known)
     found = sorted(run.evidence(), key=lambda one: (one.rank, run.lines[one.first].number))
@@ -156,7 +156,7 @@ def _known(run: _Run, one: Match) -> Diagnosis:
 
 
 def _unknown(run: _Run, crash: Thrown) -> Diagnosis:
-    """Return an exception that no entry knows, with its own frames, and what it led to at the end."""
+    """Return the diagnosis of an exception that no entry knows: its own frames, and what it led to at the end."""
     said = " ".join(_PYDANTIC.sub("", line.strip()) for line in crash.message[:SHOWN_LINES]).strip()
     cause = f"{crash.name}: {said}" if said else f"{crash.name}, at: {crash.code}" if crash.code else crash.name
     own = run.lines[crash.line].text.strip()
@@ -166,7 +166,7 @@ def _unknown(run: _Run, crash: Thrown) -> Diagnosis:
 
 
 def _filled(text: str, values: dict[str, str]) -> str:
-    """Return a text with the values in it; brackets in which nothing is left to say go."""
+    """Return a text with its placeholders filled in; brackets that would be left empty are removed."""
     return _EMPTY.sub("", text.format_map(values)).rstrip(" :")
 
 
@@ -204,7 +204,7 @@ class _Run:
 
     @cached_property
     def _loud(self) -> str:
-        """The same text without what its programs say is no error."""
+        """The same text without the lines that their programs mark as no error."""
         return "\n".join(" " * len(line.text) if line.informs else line.text for line in self.lines)
 
     def thrown_at(self, line: int) -> Thrown | None:
@@ -231,7 +231,7 @@ class _Run:
         return bisect_right(self._starts, place) - 1
 
     def _around(self, failure: Failure, line: int) -> dict[str, str] | None:
-        """Return what the traceback around a line says of what the entry looks for there; None: it does not."""
+        """Return the groups that an entry matches in the traceback around a line; None if it does not match."""
         if failure.within is None:
             return {}
         thrown = self._by_line.get(line)
@@ -241,19 +241,19 @@ class _Run:
         return None if found is None else found.groupdict(default="")
 
     def _rank(self, failure: Failure, line: int) -> Rank:
-        """Return the rank of an entry at a line: what stops a request alone, or nothing, is said in passing."""
+        """Return the rank of an entry at a line: one that ends a request only, or nothing, is in passing."""
         thrown = self._by_line.get(line)
         survived = thrown is not None and thrown.survived
         of_request = self._answers(line) or (thrown is not None and thrown.request)
         return max(failure.rank, Rank.NOTE) if survived or (of_request and failure.rank < Rank.CRASH) else failure.rank
 
     def _answers(self, line: int) -> bool:
-        """Return whether a line is the API server's own while it serves: what it says then, it says of a request."""
+        """Return whether the API server wrote a line while it was serving: then the line concerns a request."""
         own = self.lines[line]
         return self.serving is not None and own.number > self.serving and own.process.lower().startswith("apiserver")
 
     def crash(self, found: Sequence[Match]) -> Thrown | None:
-        """Return the exception that ended the run, where no entry knows it: the first cause of its chain."""
+        """Return the exception that ended the run, if no entry knows it: the first cause of its chain."""
         known = {at for one in found for at in range(one.first, one.last + 1)}
         open_ = [one for one in self.thrown if not (one.survived or one.stops or self._requested(one, known))]
         ended = [one for one in open_ if one.announced] or open_
@@ -270,7 +270,7 @@ class _Run:
         return not known.isdisjoint(range(one.line, one.end))
 
     def speaks(self, rank: Rank, ranks: set[Rank]) -> bool:
-        """Return whether evidence of a rank is an answer: what is said in passing is none of a server that began."""
+        """Return whether evidence of a rank may be reported: once a server began, a remark in passing may not."""
         if rank is Rank.HINT:
             return self.serving is None or Rank.SYMPTOM in ranks
         return rank is not Rank.NOTE or not self.told
@@ -306,7 +306,7 @@ _CODES: Final = {
 def ended(container: Container, found: Diagnosis | None = None) -> str:
     """Return in words what a container's exit code and OOM kill say, '' where they say nothing.
 
-    A signal says nothing where an exception in the log (``found``) says why the server was ending already.
+    A signal explains nothing if an exception in the log (``found``) shows why the server was already ending.
     """
     code = container.exit_code
     if code is None or container.state not in {"exited", "dead"}:

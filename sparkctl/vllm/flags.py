@@ -1,4 +1,4 @@
-"""What each release of vLLM has: its flags, their choices, the variables that it reads; and how a recipe's differ.
+"""What each release of vLLM has: its flags, their choices, the variables that it reads; and a recipe's deviations.
 
 The facts are data files, read out of released wheels by scripts/read_vllm_flags.py.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sparkctl.base.declarations import FlagValue
 
 AUTO: Final = "auto"
-"""In the place of a recipe's version: the one that its image has."""
+"""Stands for a recipe's version: the version of its image."""
 LINEAR_VARIABLE: Final = "VLLM_NVFP4_GEMM_BACKEND"
 """The variable that chose the NVFP4 linear layers' backend before ``--linear-backend``."""
 _FIELDS: Final = {"--linear-backend": "backend: {linear: …}", "--moe-backend": "backend: {moe: …}"}
@@ -47,7 +47,7 @@ class Resolved(NamedTuple):
 
     @property
     def memory(self) -> Version:
-        """The release whose rules of memory hold: those of older releases are known, though their flags are not."""
+        """The release whose rules of memory apply: for older releases they are known, although their flags are not."""
         return min(self.asked, self.version)
 
 
@@ -67,10 +67,10 @@ class Flag(NamedTuple):
 
 
 def known(text: str, image: str | None = None) -> Resolved:
-    """Return what a recipe's version counts as; ``image`` is the one that its image has, None where that is not known.
+    """Return the release that a recipe's version counts as; ``image`` is its image's version, None if not known.
 
-    A version between two known ones counts as the lower; pre-releases sort as PEP 440 has it. "auto" is the image's,
-    and the newest known one until that is known. Of a fork ("0.27+b12x") its base counts.
+    A version between two known ones counts as the lower; pre-releases sort as PEP 440 says. "auto" is the image's
+    version, or the newest known one until the image's is known. A fork ("0.27+b12x") counts as its base.
 
     Raises:
         packaging.version.InvalidVersion: not a version; a recipe's has been checked.
@@ -130,7 +130,7 @@ def flags_of(version: Version) -> Mapping[str, Flag]:
 
 @cache
 def names() -> Mapping[str, tuple[str, ...]]:
-    """Return every option of any known release by each of its names, with its other names."""
+    """Return the options of all known releases: for each name of an option, its other names."""
     return {
         name: tuple(entry.get("aliases", ())) for name, entry in data_files.values("vllm-flags.json")["flags"].items()
     }
@@ -177,7 +177,7 @@ def variables_of(version: Version) -> frozenset[str]:
 
 
 class Deprecation(NamedTuple):
-    """A variable that is going to be removed: from which release on vLLM says so, when, and what is to be used."""
+    """A variable that will be removed: the release that first announces it, the removal, and what replaces it."""
 
     since: Version
     removal: str
@@ -220,7 +220,7 @@ def backend_words(backends: Mapping[str, str], version: Version) -> tuple[dict[s
 def doubts(
     args: Mapping[str, FlagValue], env: Iterable[str], backends: Mapping[str, str], version: Version
 ) -> list[Finding]:
-    """Return what is asked of this release that it does not have, each with the path of the key that asks it.
+    """Return what is asked of this release that it lacks, each with the path of the key that asks for it.
 
     ``env`` are names of variables; the paths begin with args, env or backend, as in a recipe.
     """
@@ -256,7 +256,7 @@ def _unknown_flag(name: str, version: Version) -> Finding:
     if replaced is not None:
         return Finding((), message, f"{replaced['instead']} ({replaced['source']})")
     if ranges and _ends(ranges[-1])[1] < version:
-        return Finding((), message)  # it is no typing error, and nothing took its place
+        return Finding((), message)  # it is no typing error, and nothing replaced it
     long = sorted(flag for flag in flags_of(version) if flag.startswith("--") and not flag.startswith("--no-"))
     close = nearest(name, long)
     return Finding((), message, f"the nearest that it has is {close}" if close else None)

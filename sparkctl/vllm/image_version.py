@@ -1,4 +1,4 @@
-"""Which vLLM an image has, by what lies in it, and whether that is what a recipe declares. Pure: nothing is run."""
+"""The vLLM version of an image, from its files, and whether it is the declared one. Pure: nothing is run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FILE: Final = "vllm/_version.py"
-"""Below the folder of Python's packages; its build writes it (vLLM 0.17.1 to 0.32.0)."""
+"""A file below the folder of Python's packages, written by vLLM's build (vLLM 0.17.1 to 0.32.0)."""
 ROOTS: Final = tuple(
     f"{place}/lib/python3.{minor}/{folder}"
     for minor in (12, 11, 10, 13)
@@ -25,13 +25,13 @@ ROOTS: Final = tuple(
         ("/opt/conda", "site-packages"),
     )
 )
-"""Where images keep packages, beside where a template says so."""
+"""Where images keep packages, in addition to the folder that a template names."""
 _WRITTEN: Final = regex(r"^(?:__version__ *= *)?version *= *['\"]([^'\"]{1,100})['\"]", re.MULTILINE)
 _TITLE: Final = "org.opencontainers.image.title"
 _VERSION: Final = "org.opencontainers.image.version"
 _TAG: Final = regex(r"v(\d+\.\d+(?:\.\d+)?(?:rc\d+|\.post\d+)?)(?:-.*)?")
 _DEVELOPMENT: Final = Version("0.2")
-"""A build of which git knew no tag says 0.1.devN, whatever it was built from (setuptools-scm)."""
+"""A build in which git found no tag is called 0.1.devN, whatever it was built from (setuptools-scm)."""
 
 
 def of_file(content: bytes) -> str | None:
@@ -41,7 +41,7 @@ def of_file(content: bytes) -> str | None:
 
 
 def of_labels(labels: Mapping[str, str]) -> str | None:
-    """Return the version that an image's labels say, None where they are not about vLLM: a base's are there too."""
+    """Return the version that an image's labels say; None if they are not about vLLM: a base image's labels remain."""
     return _usable(labels.get(_VERSION, "")) if "vllm" in labels.get(_TITLE, "").lower() else None
 
 
@@ -61,17 +61,17 @@ def _usable(text: str) -> str | None:
 
 
 def is_release(version: str) -> bool:
-    """Return whether a version says what is in an image: one of a development build says only what came before."""
+    """Return whether a version tells what is in an image: a development build only names the release before it."""
     return not Version(version).is_devrelease
 
 
 def is_known(version: str) -> bool:
-    """Return whether a version, of a development build too, says from when it is."""
+    """Return whether a version, which may be of a development build, tells how old the vLLM is."""
     return Version(version) >= _DEVELOPMENT
 
 
 def contradicts(declared: str, found: str) -> bool:
-    """Return whether a recipe's version cannot be what an image has: another release, as far as it is written out.
+    """Return whether a recipe's version cannot be the image's: another release, compared as far as it is written out.
 
     ``0.19`` is any 0.19.x; ``0.27+b12x`` is a fork of 0.27.
     """

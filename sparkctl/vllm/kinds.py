@@ -1,7 +1,7 @@
-"""What a server does with its model, by its flags and its model's architecture; what one GPU cannot be. Pure.
+"""What a server does with its model, by its flags and architecture; and what one GPU cannot do. Pure.
 
 The rules are those of vLLM 0.32.0 (config/model.py: ``--runner``, ``--convert`` and the defaults by an architecture's
-ending; entrypoints/pooling/utils.py: who ranks). ``--task`` is what releases before 0.13 had for the two.
+ending; entrypoints/pooling/utils.py: which models rank). Before 0.13, ``--task`` stood for both flags.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _TRANSCRIBING: Final = frozenset(
         "WhisperForConditionalGeneration",
     }
 )
-"""Those that do nothing else (``supports_transcription_only`` in vLLM 0.32.0 model_executor/models)."""
+"""Architectures that only transcribe (``supports_transcription_only`` in vLLM 0.32.0 model_executor/models)."""
 _POOLERS: Final = ("pooler-config", "override-pooler-config")
 
 
@@ -89,12 +89,12 @@ def kind_of(flags: Mapping[str, object], config: Mapping[str, Any]) -> ServerKin
 
 
 def thinks(flags: Mapping[str, object]) -> bool:
-    """Return whether the server's model thinks before it answers: its thoughts are parsed out of the answer."""
+    """Return whether the server's model thinks before it answers: a parser removes its thoughts from the answer."""
     return _word(flags, "reasoning-parser") != ""
 
 
 def _named(flags: Mapping[str, object]) -> ServerKind | None:
-    """Return what the flags say by themselves, None where they leave it to the model."""
+    """Return the kind that the flags name; None if they leave it to the model."""
     for name in _POOLERS:
         task = _TASKS.get(str(_map(flags.get(name)).get("task")))
         if task is not None:
@@ -107,7 +107,7 @@ def _named(flags: Mapping[str, object]) -> ServerKind | None:
 
 
 def _by_architecture(architecture: str, *, pools: bool) -> ServerKind:
-    """Return what vLLM makes of an architecture by its ending; ``pools``: it is told to pool."""
+    """Return the kind that vLLM derives from an architecture's ending; ``pools``: the flags say that it pools."""
     if architecture.endswith("ForTokenClassification"):
         return ServerKind.POOL
     if architecture.endswith(_CLASSIFYING):
@@ -117,9 +117,9 @@ def _by_architecture(architecture: str, *, pools: bool) -> ServerKind:
 
 
 def _labels(config: Mapping[str, Any]) -> int:
-    """Return how many labels a classifier has: as transformers, 2 where nothing is said.
+    """Return how many labels a classifier has: 2 if nothing is said, as in transformers.
 
-    A writer that is turned into a ranker by two of its tokens has one (vLLM 0.32.0 config/model.py, Qwen3-Reranker).
+    A writer that two of its tokens turn into a ranker has one (vLLM 0.32.0 config/model.py, Qwen3-Reranker).
     """
     if config.get("classifier_from_token") is not None:
         return 1
@@ -136,7 +136,7 @@ def _word(flags: Mapping[str, object], name: str) -> str:
 
 
 def _map(value: object) -> Mapping[str, Any]:
-    """Return a flag's map, also where it is written as JSON."""
+    """Return a flag's map; a map written as JSON text is read."""
     if isinstance(value, str):
         try:
             value = read_json(value)
@@ -173,10 +173,10 @@ _BARE: Final = {
 
 
 def beyond_one_host(args: Mapping[str, object], gpus: int) -> Iterator[Finding]:
-    """Yield what flags ask for that a server on ``gpus`` GPUs of this host cannot be, and what it would need.
+    """Yield what the flags ask for but a server on ``gpus`` GPUs of this host cannot do, and what it would need.
 
-    ``gpus`` 0 is a server on the CPU, whose ranks are processes. ``args`` are by name, with dashes; each finding's path
-    is the flag's.
+    ``gpus`` 0 is a server on the CPU, whose ranks are processes. ``args`` are by name, with dashes; the path of each
+    finding is its flag.
     """
     yield from _ranks(args, gpus) if gpus else ()
     for name, what in _BARE.items():
@@ -188,7 +188,7 @@ def beyond_one_host(args: Mapping[str, object], gpus: int) -> Iterator[Finding]:
 
 
 def over_hosts(args: Mapping[str, object], nodes: int) -> Iterator[Finding]:
-    """Yield why a model cannot be shared by so many hosts; each has as many of its ranks (vLLM 0.32.0 arg_utils.py)."""
+    """Yield why ``nodes`` hosts cannot share a model; each host gets equally many ranks (vLLM 0.32.0 arg_utils.py)."""
     if nodes == 1:
         return
     count = prod(ranks(args).values())
@@ -218,7 +218,7 @@ def _ranks(args: Mapping[str, object], gpus: int) -> Iterator[Finding]:
 
 
 def _count(value: object) -> int:
-    """Return a number of ranks, 1 where it is none."""
+    """Return a number of ranks; 1 if the value is not a number."""
     text = str(value)
     return (
         int(text) if not isinstance(value, bool) and text.isascii() and text.isdecimal() and len(text) < _DIGITS else 1

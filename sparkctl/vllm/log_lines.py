@@ -1,6 +1,6 @@
-"""The lines of a log as the program wrote them, whoever carried them here. Pure.
+"""The lines of a log as the program wrote them, whatever tool passed them on. Pure.
 
-What stands around them is taken off in this one place: colours, time stamps and names of docker, compose, journald,
+Everything around them is removed in this one place: colours, time stamps and names of docker, compose, journald,
 Kubernetes and Ray, the quoting of a pasted text, and line breaks of a terminal. Nothing raises, whatever the text is.
 """
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 LONGEST_LINE: Final = 32_768
-"""What is read of a line, in characters: an argument list is a tenth of it, and a log without line ends is one line."""
+"""How many characters of a line are read: a list of arguments has a tenth; a log without line ends is one line."""
 
 
 class Line(NamedTuple):
     """A line of a log.
 
-    ``text`` is what its program wrote after its logger's own head. ``process`` names the innermost process that is
-    given ('' for none), ``head`` is the logger's level, time and place as they stand ('' for none), ``level`` its level
-    in capitals. ``stamp`` is the time of whoever carried the line, where it says its zone. ``number`` is its place in
-    the log, from 0.
+    ``text`` is what its program wrote after its logger's own head. ``process`` names the innermost process given (''
+    for none), ``head`` is the logger's level, time and place as written ('' for none), ``level`` the level in capitals.
+    ``stamp`` is the time that the tool which passed the line on gave it, if that has a zone. ``number`` is the line's
+    place in the log, from 0.
     """
 
     text: str
@@ -37,12 +37,12 @@ class Line(NamedTuple):
 
     @property
     def informs(self) -> bool:
-        """Whether its program says itself that the line is no error."""
+        """Whether the line's own program marks it as no error."""
         return self.level in _INFORMING
 
 
 def read(lines: Iterable[str]) -> Iterator[Line]:
-    """Yield the lines of a log; a line that was rewritten by carriage returns is several."""
+    """Yield the lines of a log; a line that carriage returns rewrote counts as several."""
     plain = list(_plain(lines))
     indent = min((len(text) - len(text.lstrip(" ")) for text in plain if text.strip()), default=0)
     for number, text in enumerate(_unwrapped([text[indent:] for text in plain])):
@@ -66,9 +66,9 @@ _QUOTED: Final = re.compile(r"(?:> ?){1,4}(?!>)")
 
 
 def _plain(lines: Iterable[str]) -> Iterator[str]:
-    """Yield the lines without what only a screen or a page needs."""
+    """Yield the lines without characters that only serve a screen or a page."""
     for whole in lines:
-        # The line break of one logger in another's: what stands before a carriage return was written over.
+        # A line break of one logger inside another's line: the text before a carriage return was overwritten.
         for piece in _pieces(whole):
             text = _CONTROL.sub("", _ESCAPES.sub("", piece)).translate(_SPELLED)
             if _ENTITY.search(text):
@@ -101,11 +101,11 @@ _FEWEST_FULL: Final = 3
 _BEGINS: Final = re.compile(
     r"\(\w|\[\d|\d{4}-\d\d-\d\d|(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\b|Traceback |\s*File \"|\S{1,40}\s+\| "
 )
-"""How a line begins that goes on with no other."""
+"""The beginning of a line that cannot be the continuation of another one."""
 
 
 def _unwrapped(lines: Sequence[str]) -> Iterator[str]:
-    """Yield the lines without the breaks of a terminal: those that are exactly as long as the longest go on below."""
+    """Yield the lines without a terminal's line breaks: a line as long as the longest one continues on the next."""
     width = max((len(text) for text in lines), default=0)
     full = len({text for text in lines if len(text) == width})
     if not (_NARROWEST <= width <= _WIDEST and full >= _FEWEST_FULL):
@@ -124,7 +124,7 @@ def _unwrapped(lines: Sequence[str]) -> Iterator[str]:
         yield whole
 
 
-# --- who carried the line --------------------------------------------------------------------------------------------
+# --- the tool that passed the line on --------------------------------------------------------------------------------
 
 _DATE: Final = r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?"
 _STAMP: Final = re.compile(rf"(?P<stamp>{_DATE}(?<=[Z\d]))[ \t]+(?:(?:stdout|stderr) [FP] |\| (?=\())?")
@@ -163,7 +163,7 @@ _INFORMING: Final = frozenset({"TRACE", "DEBUG", "INFO", "WARN", "WARNING", "I",
 
 
 def _line(text: str) -> Line:
-    """Return a line, without those who carried it: each may have been carried by another."""
+    """Return a line without the prefixes of the tools that passed it on, one after another."""
     process = stamp = ""
     if text.startswith('{"'):
         text = _record(text)

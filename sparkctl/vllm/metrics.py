@@ -18,26 +18,26 @@ if TYPE_CHECKING:
 
     from prometheus_client import parser
 else:
-    # It brings an HTTP server along, which takes longer to import than a small plan: only who parses counters pays.
+    # The import brings an HTTP server along and takes longer than a small plan: only parsing counters pays for it.
     parser = LazyModule("prometheus_client.parser")
 
 _PREFIX: Final = "vllm:"
 _OLDER: Final = {"gpu_cache_usage_perc": "kv_cache_usage_perc"}
-"""Names of before 0.11, and what they are called since."""
+"""Names from before 0.11, and their present names."""
 _POSITIONS: Final = "spec_decode_num_accepted_tokens_per_pos_total"
 _LONGEST: Final = 4 * MIB
-"""Characters: that of a server of one engine has 53,659 (0.32.0)."""
+"""Characters: the text of a server with one engine has 53,659 (0.32.0)."""
 _LONGEST_LINE: Final = 16 * KIB
 """The longest has 1,063. The parser's time grows with the square of a line: 80 s for one of 2 MiB."""
 _MOST: Final = 1e18
-"""What a counter can be: a billion tokens a second for thirty years."""
+"""The largest value of a counter: a billion tokens a second for thirty years."""
 ENOUGH: Final = 200
-"""Drafted tokens from which on an acceptance says something: at 0.2 % (vllm#41789) against 40 % a twentieth would do,
-but the positions after the first are reached by a part of the drafts only."""
+"""From this many drafted tokens on, an acceptance is meaningful: a twentieth would tell 0.2 % (vllm#41789) from 40 %,
+but only a part of the drafts reaches the positions after the first."""
 
 IN_VAIN: Final = 0.02
-"""An acceptance below this is a broken draft path: 0.0 to 0.2 % were seen with one (vllm#41789), and 29 % at the third
-position of one that works (ai-muninn, DGX Spark)."""
+"""An acceptance below this means a broken draft path: 0.0 to 0.2 % were seen with a broken one (vllm#41789), and 29 %
+at the third position of a working one (ai-muninn, DGX Spark)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +56,16 @@ class DraftCounts:
 
     @property
     def positions(self) -> tuple[float, ...]:
-        """The share of the drafts whose token at each position was accepted; () while there was no draft."""
+        """For each position, the share of the drafts whose token there was accepted; () while there was no draft."""
         return tuple(count / self.drafts for count in self.by_position) if self.drafts > 0 else ()
 
     @property
     def enough(self) -> bool:
-        """Whether as many tokens were drafted as a judgement needs."""
+        """Whether enough tokens were drafted for a judgement."""
         return self.drafted >= ENOUGH
 
     def since(self, before: DraftCounts | None) -> DraftCounts:
-        """Return what came since an earlier moment; all of it, where the counters began anew meanwhile."""
+        """Return what was counted since an earlier moment; everything, if the counters were reset in between."""
         if before is None or before.drafted > self.drafted or before.drafts > self.drafts:
             return self
         older = (*before.by_position, *[0.0] * len(self.by_position))
@@ -76,7 +76,7 @@ class DraftCounts:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """One look at a server's counters; what it does not say is None. Tokens and requests are since its start.
+    """The counters of a server at one moment; missing ones are None. Tokens and requests are since its start.
 
     ``kv_usage`` is a share; ``iterations`` counts the scheduler's steps; ``finished`` requests by their reason;
     ``drafting`` is None for a server without speculative decoding.
@@ -96,7 +96,7 @@ class Metrics:
 
     @property
     def says_anything(self) -> bool:
-        """Whether this is a vLLM's at all."""
+        """Whether the text came from a vLLM at all."""
         return any(value is not None for value in (self.running, self.waiting, self.generation_tokens))
 
     @property
@@ -106,7 +106,7 @@ class Metrics:
 
 
 def parse(text: str) -> Metrics:
-    """Return what a text of /metrics says; what is no such text, or far more than a vLLM's, says nothing."""
+    """Return the counters in a text of /metrics; empty for another text, or one far longer than a vLLM's."""
     sums: defaultdict[str, float] = defaultdict(float)
     largest: dict[str, float] = {}
     finished: defaultdict[str, float] = defaultdict(float)

@@ -1,7 +1,7 @@
 """Where a start is, by the lines of vLLM's log. Pure.
 
-The names are those that ``boot_log`` times a start in, so that what is watched and what is kept agree. The
-forms are those of vLLM 0.17 to 0.33; each has a real log among the tests that produced it.
+The names are those by which ``boot_log`` times a start, so that a watched start and a recorded one agree. The
+forms are those of vLLM 0.17 to 0.33; for each, the tests have a real log that contains it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ SERVES: Final = "Application startup complete"
 class Phase(StrEnum):
     """Where a start is, in the order in which vLLM goes through them.
 
-    PROFILING: the trial run that finds what the cache may have, the encoder's among it, but for what torch.compile
-    takes. WARMING: the cache is made and kernels are tuned, but for the capture of graphs. SERVING: the engine is
-    there, and the API server comes up. PROBING: it serves, and is asked to prove it.
+    PROFILING: the trial run that measures how much memory the cache may have, the encoder's included, without the time
+    of torch.compile. WARMING: the cache is made and kernels are tuned, without the capture of graphs. SERVING: the
+    engine is there, and the API server comes up. PROBING: it serves, and sparkctl sends it a first request.
     """
 
     STARTING = "starting"
@@ -65,7 +65,7 @@ _COUNTED: Final = (
 _TOOK: Final = re.compile(r"Model loading took ([\d.]+) GiB")
 _TOKENS: Final = re.compile(r"KV cache size: ([\d,]+) tokens")
 _NOT_SERVING: Final = re.compile(r"vLLM API server version|Application shutdown complete")
-# What a server says because it is asked, or every ten seconds whatever happens: it proves no progress.
+# Lines that a server writes when it is asked, or every ten seconds whatever happens: they prove no progress.
 _IDLE: Final = re.compile(r'"(GET|POST) \S+ HTTP/|\[(?:\S*/)?loggers\.py:\d+\]')
 _WAITS: Final = re.compile(r"\bworld_size=\d+ rank=\d+ .*\bdistributed_init_method=tcp://")
 _MET: Final = re.compile(r"\brank \d+ in world size \d+ is assigned as\b")
@@ -73,7 +73,7 @@ _MET: Final = re.compile(r"\brank \d+ in world size \d+ is assigned as\b")
 
 
 class Told(NamedTuple):
-    """What one line says: the phase that it begins, how much of it is done in words, and as a share."""
+    """What one line says: the phase that it begins, and how much of it is done, in words and as a share."""
 
     phase: Phase | None = None
     detail: str = ""
@@ -95,10 +95,10 @@ def told(line: str) -> Told:
 
 
 def left_s(usual: Mapping[str, float], phase: Phase, elapsed_s: float) -> float:
-    """Return how long a start has to go by what an earlier one took; 0 where nothing can be said.
+    """Return the seconds that a start still needs, judged by an earlier one; 0 if nothing can be said.
 
-    It is what is left of the earlier one's time, but no less than its phases that are still to come, and no more than
-    those and the one that goes on: weights that come from the page cache are loaded sooner, and cold ones later.
+    It is the rest of the earlier start's time, but at least the time of the phases still to come, and at most that
+    plus the current phase: weights in the page cache load faster than cold ones.
     """
     now = _stage(phase)
     spent = [sum(usual.get(name, 0.0) for name in names) for names in _STAGES]
@@ -116,7 +116,7 @@ def _stage(phase: Phase) -> int:
 
 
 def serves(lines: Iterable[str]) -> bool | None:
-    """Return whether the last start in a log came up, by its last line that says so or begins or ends a run.
+    """Return whether the last start in a log came up, by the last line that shows it or that begins or ends a run.
 
     None where no line says it. A log goes on when its container is started again.
     """
@@ -137,7 +137,7 @@ class Meeting(StrEnum):
 
 
 def meeting(line: str) -> Meeting | None:
-    """Return whether a line says that a rank begins to wait for the others, or has met them; None: nothing of it."""
+    """Return what a line says of a rank: it begins to wait for the others, or has met them; None: neither."""
     if _MET.search(line):
         return Meeting.MET
     return Meeting.WAITS if _WAITS.search(line) else None

@@ -1,4 +1,4 @@
-"""Which release of vLLM a file is from, by its md5, for the files that mods touch most; and which are in a range.
+"""The release of vLLM that a file is from, by its md5, for the files that mods touch most; and ranges of releases.
 
 The table is read out of the released wheels for arm64 (scripts/known_files.py). Pure.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from packaging import specifiers
 else:
-    # It imports a dozen modules, for the names of wheels among other things.
+    # packaging.specifiers imports a dozen modules, among them those for the names of wheels.
     specifiers = LazyModule("packaging.specifiers")
 
 _PACKAGES: Final = re.compile(r".*/(?:site|dist)-packages/")
@@ -27,7 +27,7 @@ _BOUND: Final = re.compile(r"(>=|<=|<)\s*([0-9][^\s*+]*)")
 
 
 class Table(NamedTuple):
-    """The releases that were read, the oldest first, and for each file its releases by md5."""
+    """The releases that were read, oldest first, and for each file a map from its md5 to its releases."""
 
     releases: tuple[str, ...]
     files: Mapping[str, Mapping[str, Sequence[str]]]
@@ -35,7 +35,7 @@ class Table(NamedTuple):
 
 @cache
 def _bounds(versions: str) -> tuple[tuple[str, Version], ...] | None:
-    """Return the bounds of a range such as ``>=0.20,<0.21``; None: it has others, or is none."""
+    """Return the bounds of a range such as ``>=0.20,<0.21``; None if it is no range, or has other operators."""
     found = [_BOUND.fullmatch(one.strip()) for one in versions.split(",")]
     try:
         bounds = [(one[1], Version(one[2])) for one in found if one is not None]
@@ -69,7 +69,7 @@ def within(version: Version, versions: str) -> bool:
 
 
 def _keeps(version: Version, kind: str, bound: Version) -> bool:
-    """Return whether a version keeps a bound: below a release there is none of its own pre-releases (PEP 440)."""
+    """Return whether a version keeps a bound: below a release, its own pre-releases do not count (PEP 440)."""
     if kind == "<":
         own = version.is_prerelease and Version(version.base_version) == Version(bound.base_version)
         return version < bound and (bound.is_prerelease or not own)
@@ -91,12 +91,12 @@ def below_root(path: str) -> str:
 
 
 def releases(file: str, md5: str) -> tuple[str, ...]:
-    """Return the releases that have this content of a file (below the package root); () where none is known to."""
+    """Return the releases that have a file (below the package root) with this content; () if none is known."""
     return tuple(table().files.get(file, {}).get(md5, ()))
 
 
 def checksums(file: str, versions: str) -> frozenset[str]:
-    """Return the md5s that a file has in some releases, as PEP 440 names them; empty where none is known."""
+    """Return the md5s of a file in a range of releases, written as in PEP 440; empty if none is known."""
     wanted = specifiers.SpecifierSet(versions)
     contents = table().files.get(file, {})
     return frozenset(md5 for md5, of in contents.items() if any(wanted.contains(release) for release in of))
@@ -112,5 +112,5 @@ def span(of: Sequence[str]) -> str:
 
 
 def contains_fix(of: Sequence[str], fixed_in: str | None) -> bool:
-    """Return whether any of these releases is among those that contain a mod's fix."""
+    """Return whether any of these releases contains a mod's fix already."""
     return fixed_in is not None and any(specifiers.SpecifierSet(fixed_in).contains(Version(release)) for release in of)

@@ -1,4 +1,4 @@
-"""The runs in a log: a container that is started again goes on writing to the same one. Pure."""
+"""The runs in a log: a container that is started again continues the same log. Pure."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _ENDED: Final = re.compile(
     r"|Finished server process|Application shutdown complete|Engine 0\d\d:"
     r"|vllm\S{0,20}(?: \w{1,20})?: error: |(?:\w+\.)*\w+(?:Error|Exception|Interrupt)\b(?::|$)"
 )
-"""What is written by a server that has begun, or is its last word."""
+"""Lines that only a server that has begun writes, or that are its last."""
 _FRESH: Final = re.compile(
     r"exec \S+: exec format error|exec \S+: no such file|docker: |Error response from daemon|vllm(?: serve)?: error: "
     r"|usage: vllm|== (?:vLLM|PyTorch|CUDA) ==$"
 )
-"""How a program begins that never gets as far as its version, or begins before it tells it."""
+"""First lines of a program that ends before it logs its version, or that come before the version."""
 _OWN_MODULE: Final = re.compile(r'\s*File "(?!<)[^"]{1,400}", line \d+, in <module>')
 _FINISHED: Final = re.compile(r"Finished server process|Application shutdown complete")
 _STOPS: Final = re.compile(
@@ -44,9 +44,9 @@ def version_of(text: str) -> str | None:
 def last_run(lines: Sequence[Line]) -> Sequence[Line]:
     """Return the lines of the last run.
 
-    It begins with the version or the arguments that vLLM's server tells, or with what stands unmarked before them.
-    After one that served or ended in order it also begins with a program that failed before it told anything, and
-    after an end with a server or engine that was not there before.
+    It begins with the version or the arguments that vLLM's server logs, or with unmarked lines just before them. After
+    a run that served or ended in order, a run also begins with a program that failed before it logged anything; and
+    after an end, with a server or engine process that was not there before.
     """
     begins, told = 0, set[str]()
     for number, line in enumerate(lines):
@@ -60,7 +60,7 @@ def last_run(lines: Sequence[Line]) -> Sequence[Line]:
 
 
 def _begun_after(lines: Sequence[Line], begins: int) -> int:
-    """Return where a run without version or arguments begins, after the one that served or ended in order."""
+    """Return where a run without a logged version or arguments begins, after one that served or ended in order."""
     served, ended, seen = False, False, {""}
     for number in range(begins, len(lines)):
         line = lines[number]
@@ -75,17 +75,17 @@ def _begun_after(lines: Sequence[Line], begins: int) -> int:
 
 
 def until_stopped(lines: Sequence[Line]) -> Sequence[Line]:
-    """Return a run up to where its server is told to stop: what its engine says after that is no failure."""
+    """Return a run up to the line where its server is told to stop: later messages of its engine are no failure."""
     return lines[: next((number for number, line in enumerate(lines) if _STOPS.match(line.text)), len(lines))]
 
 
 def starts(lines: Iterable[Line]) -> bool:
-    """Return whether vLLM's server tells in these lines that it begins."""
+    """Return whether these lines contain the beginning of vLLM's server."""
     return any(version_of(line.text) or line.text.startswith(ARGUMENTS) for line in lines)
 
 
 def _preamble(lines: Sequence[Line], least: int, number: int) -> int:
-    """Return where the run began whose version or arguments stand in line ``number``."""
+    """Return the first line of the run whose version or arguments stand in line ``number``."""
     begins = number
     while begins > max(least, number - _PREAMBLE_LINES):
         before = lines[begins - 1]

@@ -1,7 +1,7 @@
-"""The one client of a vLLM that runs: what it is asked, for how long its answer is awaited, and what came of it.
+"""The one client of a running vLLM: its questions, how long each answer is awaited, and the results.
 
-Nothing that a server sends is an error here: an answer is the value that was asked for, ``OtherAnswer`` or
-``NoAnswer``. How much of it is read is the Http port's (world) and ``base.bounded``'s business.
+Nothing that a server sends raises here: a result is the value that was asked for, ``OtherAnswer`` or ``NoAnswer``.
+The Http port (world) and ``base.bounded`` limit how much of an answer is read.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sparkctl.vllm.streams import Completion
     from sparkctl.world.web import Http, Reply, Streams
 else:
-    # They import prometheus_client and h11: who asks for health and names alone does without.
+    # They import prometheus_client and h11, which a caller does not need that asks only for health and names.
     metrics = LazyModule("sparkctl.vllm.metrics")
     streams = LazyModule("sparkctl.vllm.streams")
 
@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 
 class Route(StrEnum):
-    """What a vLLM can be asked, by its path; vLLM's log lists its own as routes."""
+    """The questions to a vLLM, by path; vLLM's log lists its own paths as routes."""
 
     HEALTH = "/health"
     VERSION = "/version"
@@ -61,9 +61,9 @@ class Route(StrEnum):
 
 
 TIMEOUTS_S: Final[Mapping[Route, float]] = {
-    # Answered by the API server alone, in 2 to 7 ms. Beside twelve long generations on two cores /health took up to
-    # 1.9 s, the other two 0.4 (0.32.0, CPU, 40 questions each): who waits less calls a busy server silent. A server
-    # that hangs costs `ps` as much.
+    # The API server alone answers these, in 2 to 7 ms. Beside twelve long generations on two cores /health took up to
+    # 1.9 s, the other two 0.4 (0.32.0, CPU, 40 questions each): a shorter limit would call a busy server silent. A
+    # server that hangs costs `ps` as much.
     Route.HEALTH: 5.0,
     Route.VERSION: 5.0,
     Route.MODELS: 5.0,
@@ -72,7 +72,7 @@ TIMEOUTS_S: Final[Mapping[Route, float]] = {
     Route.TOKENIZE: 10.0,
     # Four to 128 tokens. The first generation may compile what the warm-up did not: an estimate.
     Route.COMPLETIONS: 60.0,
-    # A check says for how long in its `timeout`, of which this is the default: an answer of 1,000 tokens at 4 a second.
+    # The default only: a check sets its own `timeout`. An answer of 1,000 tokens at 4 a second.
     Route.CHAT: 300.0,
     # One pass over a short text, or over a recording of some seconds; the first may compile: an estimate, as above.
     Route.EMBEDDINGS: 60.0,
@@ -81,14 +81,14 @@ TIMEOUTS_S: Final[Mapping[Route, float]] = {
     Route.POOLING: 60.0,
     Route.TRANSCRIPTIONS: 60.0,
 }
-"""For how long the whole answer to each question is awaited, in seconds."""
+"""How long the whole answer to each question is awaited, in seconds."""
 STREAM_S: Final = 1800.0
 """A round of `bench`: 64 requests of 500 tokens each, at 20 tokens a second together, take 1,600 s (an estimate)."""
 POOLED_BYTES: Final = 8 * MIB
-"""Of vectors or ranks: 32 vectors of 4,096 numbers in 24 letters each are 3 MiB."""
+"""The largest answer with vectors or ranks: 32 vectors of 4,096 numbers in 24 letters each are 3 MiB."""
 _STREAM_BYTES: Final = MIB
 _TOKEN_BYTES: Final = 4 * KIB
-"""Of a stream, for each of its tokens: a chunk of 0.32.0 has 0.3 KiB (tests/fixtures/vllm-0.32-cpu/stream.sse)."""
+"""Bytes of a stream for each of its tokens: a chunk of 0.32.0 has 0.3 KiB (tests/fixtures/vllm-0.32-cpu/stream.sse)."""
 
 
 PROOFS: Final[Mapping[ServerKind, Route]] = {
@@ -99,7 +99,7 @@ PROOFS: Final[Mapping[ServerKind, Route]] = {
     ServerKind.POOL: Route.POOLING,
     ServerKind.TRANSCRIBE: Route.TRANSCRIPTIONS,
 }
-"""What each kind is asked to prove that it works, /health being no proof: base models have no chat."""
+"""The request that proves each kind of server works; /health is no proof. Base models have no chat."""
 OTHERWISE: Final = (
     Route.COMPLETIONS,
     Route.EMBEDDINGS,
@@ -109,14 +109,14 @@ OTHERWISE: Final = (
     Route.TRANSCRIPTIONS,
     Route.CHAT,
 )
-"""What a server is asked, in this order, that has not got the path of its kind: a vLLM has those of what it does."""
+"""The requests to try in turn if a server lacks the path of its kind: a vLLM has paths only for what it does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A vLLM at ``url``. ``key`` goes with every question, to this address alone; no answer's words repeat it.
+    """A vLLM at ``url``. ``key`` is sent with every question, to this address only; results never repeat it.
 
-    ``certificate`` is the file of this host with the certificate that a server of ``https://`` has to show; None: any.
+    ``certificate`` is a file on this host with the certificate that an ``https://`` server has to show; None: any.
     """
 
     http: Http = field(repr=False)
@@ -125,7 +125,7 @@ class Server:
     certificate: str | None = None
 
     def health(self) -> Healthy | NotAnswered:
-        """Ask whether the API server and its engine are alive; a scheduler that hangs is."""
+        """Ask whether the API server and its engine are alive; a hanging scheduler still counts as alive."""
         return self._get(Route.HEALTH, lambda _: Healthy())
 
     def version(self) -> ServerVersion | NotAnswered:
@@ -137,13 +137,13 @@ class Server:
         return self._get(Route.MODELS, answers.served_models)
 
     def serves(self, names: Sequence[str] | None) -> bool:
-        """Return whether it answers and lists its model: quick, and it disturbs no busy server.
+        """Return whether it answers and lists its model: this is quick, and does not disturb a busy server.
 
-        ``names`` are those that it was started with; where they are not known, any model will do.
+        ``names`` are the names that it was started with; if they are not known, any model counts.
         """
         if not isinstance(self.health(), Healthy):
             return False
-        # Without its key (another operator's service) the answer is 401: the server serves, and for whom is not ours.
+        # Without its key (another operator's service) the answer is 401: the server serves, even if not us.
         match self.models():
             case ServedModels(listed):
                 return bool(listed) if names is None else set(names) <= set(listed)
@@ -152,7 +152,7 @@ class Server:
         return False
 
     def metrics(self) -> Metrics | NotAnswered:
-        """Ask for its counters; a text that is none of a vLLM says nothing, and is an answer."""
+        """Ask for its counters; a text that is not a vLLM's counts as an answer without counters."""
         return self._get(Route.METRICS, metrics.parse)
 
     def exposition(self) -> str | NotAnswered:
@@ -188,11 +188,11 @@ class Server:
         return self._post(Route.CLASSIFY, {"model": model, "input": text}, answers.labels)
 
     def pool(self, model: str, text: str) -> Labels | NotAnswered:
-        """Ask for what a pooler makes of a text."""
+        """Ask for a pooler's result for a text."""
         return self._post(Route.POOLING, {"model": model, "input": text}, answers.labels)
 
     def transcribe(self, model: str, wav: bytes, *, timeout_s: float | None = None) -> Transcript | NotAnswered:
-        """Ask what is said in a recording (the bytes of a WAV)."""
+        """Ask for the text spoken in a recording (the bytes of a WAV)."""
         form = Upload({"model": model, "response_format": "json", "temperature": "0"}, "file", "probe.wav", wav)
         return self._post(Route.TRANSCRIPTIONS, form, answers.transcript, timeout_s)
 
@@ -207,7 +207,7 @@ class Server:
     def pool_together(
         self, through: Streams, kind: ServerKind, bodies: Sequence[Mapping[str, object]]
     ) -> list[Completion]:
-        """Ask for vectors or ranks, all at the same moment; ``kind`` is of one that embeds or ranks."""
+        """Ask for vectors or ranks, all at the same moment; ``kind`` is a kind of server that embeds or ranks."""
         read: Callable[[str], Vectors | Ranking] = answers.ranking if kind is ServerKind.RANK else answers.vectors
         if self.certificate is not None:
             through = through.trusting(self.certificate)

@@ -1,6 +1,6 @@
-"""A streamed completion, from the bytes that came and when to its tokens and their times. Pure.
+"""A streamed completion: from its bytes and their times to its tokens and their times. Pure.
 
-The bytes are taken as they come and parsed when the stream has ended, so that parsing does not delay what is timed.
+The bytes are collected as they come and parsed after the stream has ended, so that parsing does not delay the timing.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _DONE: Final = b"[DONE]"
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A completion. ``tokens`` are by the server's usage where it sent one (``counted``), else one for each chunk.
+    """A completion. ``tokens`` are by the server's usage if it sent one (``counted``), else one for each chunk.
 
-    ``times_s`` are the moments of the chunks that carried tokens. ``problem`` is why it does not count, '' for one that
-    ended in order.
+    ``times_s`` are the moments of the chunks that carried tokens. ``problem`` is why the completion does not count, ''
+    if it ended in order.
     """
 
     started_s: float
@@ -51,12 +51,12 @@ class Completion:
 
     @property
     def per_second(self) -> float:
-        """Tokens by the whole time of the request, the wait for the first one included."""
+        """Tokens per second over the whole request, the wait for the first token included."""
         return self.tokens / self.seconds if self.seconds > 0 else 0.0
 
 
 def completion(raw: Raw, hidden: Iterable[str] = ()) -> Completion:
-    """Return what a request came to; ``hidden`` is not repeated in a problem."""
+    """Return the completion that a request gave; ``hidden`` values are not repeated in a problem."""
     try:
         status, events = _events(raw.pieces)
     except h11.RemoteProtocolError as error:
@@ -69,7 +69,7 @@ def completion(raw: Raw, hidden: Iterable[str] = ()) -> Completion:
 
 
 def pooled(raw: Raw, read: Callable[[str], Vectors | Ranking], hidden: Iterable[str] = ()) -> Completion:
-    """Return what a request for vectors or ranks came to: ``tokens`` are the texts of its answer."""
+    """Return the result of a request for vectors or ranks: ``tokens`` are the texts of its answer."""
     try:
         status, lines = _events(raw.pieces)
     except h11.RemoteProtocolError as error:
@@ -93,7 +93,7 @@ def pooled(raw: Raw, read: Callable[[str], Vectors | Ranking], hidden: Iterable[
 
 
 def _events(pieces: Sequence[tuple[float, bytes]]) -> tuple[int, list[tuple[float, bytes]]]:
-    """Return the status of an answer, and its lines with the moments at which they were whole."""
+    """Return the status of an answer, and its lines, each with the moment at which it was complete."""
     connection = h11.Connection(our_role=h11.CLIENT)
     request = h11.Request(method="POST", target="/", headers=[("Host", "server"), ("Content-Length", "0")])
     connection.send(request)
@@ -159,9 +159,9 @@ def _parsed(body: bytes) -> dict[str, Any]:
 
 
 def _carries(event: dict[str, Any]) -> bool:
-    """Return whether an event is of tokens: a token may be no whole character, so its text may be empty.
+    """Return whether an event carries a token: a token may be an incomplete character, so its text may be empty.
 
-    The first event of a chat has a role and no token; reasoning comes under names of its own.
+    The first event of a chat has a role and no token; reasoning has fields of its own.
     """
     choices = event.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None

@@ -1,4 +1,4 @@
-"""The exceptions of a log, each with its own frames and its whole message, in chains as Python printed them. Pure."""
+"""The exceptions in a log, each with its own frames and its whole message, chained as Python printed them. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sparkctl.vllm.log_lines import Line
 
 LONGEST_MESSAGE: Final = 80
-"""In lines: what a compiler says of a failed build is longer, and says it at its beginning and again at its end."""
+"""In lines: a compiler's message about a failed build is longer, but its beginning and end say the same."""
 _TRACEBACK: Final = "Traceback (most recent call last)"
 _FRAME: Final = re.compile(r'\s*File "(?P<file>[^"]{1,400})", line \d+, in \S')
 _CHAINED: Final = re.compile(
@@ -25,12 +25,12 @@ _IN_TRACEBACK: Final = re.compile(
     rf"(?P<name>{_DOTTED}(?:[A-Z]\w{{0,80}}{_OF}|\w{{0,80}}(?:error|timeout))):(?: (?P<text>.*))?$"
     rf"|(?P<bare>{_DOTTED}\w{{0,80}}(?:Error|Exception|Interrupt|Exit|Iteration|Expired|Cancelled|error|timeout))$"
 )
-"""Below a traceback whatever looks like a class's name before a message is the exception."""
+"""Below a traceback, anything like a class name in front of a message is the exception."""
 _ANYWHERE: Final = re.compile(
     rf"(?P<name>{_DOTTED}[A-Z]\w{{0,80}}(?:Error|Exception){_OF}"
     rf"|{_DOTTED}(?:errors|exceptions|exc)\.[A-Z]\w{{0,80}}): (?P<text>.*)$"
 )
-"""Elsewhere it must be called an error: the beginning of its traceback is not in the log."""
+"""Elsewhere it must be named as an error, because the beginning of its traceback is not in the log."""
 _OWN_HEAD: Final = re.compile(r"[A-Z]+ (?:\d\d-\d\d \d\d:\d\d:\d\d )?\[?[\w./-]+:\d+\]")
 """The head of vLLM's logger, which it repeats on each line of a message."""
 _LOGGED: Final = ", logged"
@@ -50,10 +50,10 @@ _STOPPING: Final = frozenset({"KeyboardInterrupt", "SystemExit", "CancelledError
 class Thrown:
     """An exception as it was printed.
 
-    ``begin`` is the line of its traceback, ``line`` its own, ``end`` the first that is not of its message: places in
-    ``of_process``'s order. ``frames`` are those of its own traceback, innermost last; ``code`` is the innermost line.
-    ``earlier`` is the exception that it follows from, or that was being handled. ``announced``: its process said that
-    this ends it; ``survived``: that it does not; ``request``: it is the answer to a client.
+    ``begin`` is the line of its traceback, ``line`` its own, ``end`` the first after its message: positions in the
+    order of ``of_process``. ``frames`` are those of its own traceback, innermost last; ``code`` is the innermost line.
+    ``earlier`` is its cause, or the exception that was being handled. ``announced``: the process said that this
+    exception ends it; ``survived``: that it does not; ``request``: it is the answer to a client.
     """
 
     begin: int
@@ -70,7 +70,7 @@ class Thrown:
 
     @property
     def stops(self) -> bool:
-        """Whether it only tells that somebody ended the program."""
+        """Whether it only says that somebody ended the program."""
         return self.name.rpartition(".")[2] in _STOPPING
 
     @property
@@ -83,11 +83,11 @@ class Thrown:
 
 
 def of_process(lines: Sequence[Line]) -> list[Line]:
-    """Return the lines, those of each process together, in the order in which the processes first speak.
+    """Return the lines grouped by process, in the order in which the processes first write.
 
-    What a process logs stands apart from what it prints, as the two reach a log in any order. A line that says nothing
-    of who wrote it goes on with what its predecessor says, unless it belongs to a traceback that stands unmarked
-    itself. It gets that process's name.
+    Logged and printed lines of a process are kept apart, because the two reach a log in any order. A line without a
+    process's name continues the line before it and gets its process, unless it belongs to a traceback that has no
+    marks either.
     """
     own: dict[str, list[Line]] = {}
     last, unmarked = "", False
@@ -107,7 +107,7 @@ def of_process(lines: Sequence[Line]) -> list[Line]:
 
 @dataclass(slots=True)
 class _Parser:
-    """What was read of one process so far."""
+    """What has been read of one process so far."""
 
     lines: Sequence[Line]
     thrown: list[Thrown] = field(default_factory=list)
@@ -141,7 +141,7 @@ class _Parser:
     def _other(self, number: int) -> None:
         text, head = self.lines[number].text, self.lines[number].head
         if self.begin is not None and head != self.head and head:
-            return  # another thread of the process wrote between its lines
+            return  # another thread of the process wrote in between
         if self.begin is not None:
             inside = len(text) - len(text.lstrip()) > self.indent
             found = None if inside else _IN_TRACEBACK.match(text.strip())
@@ -180,7 +180,7 @@ class _Parser:
         self.begin, self.frames, self.chained = None, [], False
 
     def _goes_on(self, thrown: Thrown, number: int) -> bool:
-        """Return whether a line goes on with the message: until a blank one, another record, another traceback."""
+        """Return whether a line continues the message: until a blank line, another record, or another traceback."""
         line, first = self.lines[number], self.lines[thrown.line]
         over = len(thrown.message) >= LONGEST_MESSAGE or (line.head and line.head != first.head)
         if over or not line.text.strip() or _TRACEBACK in line.text or _CHAINED.match(line.text):

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BUILD_FOLDER: Final = "/tmp/sparkctl-build"  # noqa: S108  (a path of the container, whose /tmp is a volume of its own)
-"""Where the files of a build are in its container. Nothing of /tmp comes into the image."""
+"""The folder for the files of a build in its container. No file in /tmp gets into the image."""
 WHEELS_FOLDER: Final = f"{BUILD_FOLDER}/wheels"
-"""Where a folder of wheels of this host is, read-only."""
+"""The folder in the container for this host's folder of wheels, read-only."""
 
 
 class BuildOrder(NamedTuple):
@@ -62,7 +62,7 @@ class BuiltImage(NamedTuple):
 
 
 class Builder(Protocol):
-    """What builds images. Every method raises EngineError when the engine refuses."""
+    """Builds images. Every method raises EngineError when the engine refuses."""
 
     def build(self, order: BuildOrder) -> Generator[BuildMoment]:
         """Build an image. Until the program has ended with 0 there is no image, and no container is left of it.

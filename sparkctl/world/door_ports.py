@@ -19,7 +19,7 @@ Form: TypeAlias = Literal["json", "form", "nothing", "socket"]
 How: TypeAlias = Literal["done", "refused", "left", "cancelled", "died"]
 """How a request ended: answered whole; refused; client left (499); broken off by ``Door.cancel``; server died."""
 CLIENT_LEFT: Final = 499
-"""The status in logs and figures of a request whose client left, which nobody received (nginx has it so)."""
+"""The status, in logs and figures, of a request whose client left; nobody received it (nginx does the same)."""
 
 
 class Arrival(NamedTuple):
@@ -31,7 +31,7 @@ class Arrival(NamedTuple):
     """
 
     id: str
-    """The request's id, in every answer as ``x-request-id``: the client's, where it is one, else a new one."""
+    """The request's id, in every answer as ``x-request-id``: the client's if it is valid, else a new one."""
     method: str
     path: str
     model: str
@@ -68,7 +68,7 @@ class Usage(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How a request ended: the status that the client has (499 where it left), bytes of the answer, tokens."""
+    """How a request ended: the client's status (499 if it left), bytes of the answer, tokens."""
 
     how: How
     status: int
@@ -79,7 +79,7 @@ class Ended(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """A server's whole answer, which nobody has seen yet. ``status`` None: there was none, and ``body`` says why."""
+    """A server's whole answer, which nobody has seen yet. ``status`` None: no answer; then ``body`` says why."""
 
     status: int | None
     headers: Mapping[str, str]
@@ -92,13 +92,13 @@ class Forward(NamedTuple):
     url: str
     """http://127.0.0.1:8001, without a path: the request's own is appended."""
     headers: Mapping[str, str] = {}
-    """What the server is told beside the client's own: ``{"Authorization": …}``, since the client's never goes on."""
+    """Headers for the server beside the client's own: ``{"Authorization": …}``; the client's is never passed on."""
     body: Body | None = None
     """Another body in the place of the one that came; None: that one, byte for byte, but for ``model``."""
     model: str = ""
-    """Of a form: the name in the place of its field ``model``, and nothing else changes; "": as it came."""
+    """For a form: the value of its field ``model``, with nothing else changed; "": unchanged."""
     answer_headers: Mapping[str, str] = {}
-    """What the client is told beside the server's own: ``x-sparkctl-model``, ``x-sparkctl-route``."""
+    """Headers for the client beside the server's own: ``x-sparkctl-model``, ``x-sparkctl-route``."""
     certificate: str = ""
     """The file of this host with the certificate that a server of ``https://`` has to show; "": any."""
     socket: str = ""
@@ -156,7 +156,7 @@ Decision: TypeAlias = Forward | Refuse | AnswerWith | Wait
 
 
 class DoorHandler(Protocol):
-    """Who decides what becomes of requests. All of it is called in the door's own loop and must not block it."""
+    """Decides what happens to requests. All methods are called in the door's own loop and must not block it."""
 
     async def arrive(self, arrival: Arrival) -> Decision:
         """Say what is done with a request. Cancelled where the client leaves meanwhile."""
@@ -180,13 +180,13 @@ class PageAsked(NamedTuple):
     method: str
     path: str
     places: Mapping[str, str]
-    """What stands in the places of the route: {"name": "executor"} of ``/services/{name}/log``."""
+    """The values of the route's placeholders: {"name": "executor"} for ``/services/{name}/log``."""
     query: Mapping[str, str]
     headers: Mapping[str, str]
     """By their lower-case names."""
     cookies: Mapping[str, str]
     fields: Mapping[str, str]
-    """Of a form that was posted (application/x-www-form-urlencoded), each by its name; {} where there is none."""
+    """The fields of a posted form (application/x-www-form-urlencoded), by name; {} if there is none."""
     body: bytes
     address: str
     encrypted: bool
@@ -194,7 +194,7 @@ class PageAsked(NamedTuple):
 
 
 class PageAnswer(NamedTuple):
-    """What a page answers: bytes, or pieces as they come (server-sent events), which end where the client leaves."""
+    """A page's answer: bytes, or pieces as they come (server-sent events), which end when the client leaves."""
 
     status: int
     headers: Mapping[str, str]
@@ -207,16 +207,16 @@ Pages: TypeAlias = "Mapping[tuple[str, str], Page]"
 
 
 class Bounds(NamedTuple):
-    """The bounds of a door. Those without a source are a choice."""
+    """The bounds of a door, in bytes or seconds. Those without a source are choices."""
 
     body_bytes: int = 64 << 20
-    """Of one body: images come as base64."""
+    """For one body: images come as base64."""
     bodies_bytes: int = 512 << 20
-    """Of all bodies that are held at one moment: they are of the memory that models need."""
+    """For all bodies held at one moment: they use memory that models need."""
     page_bytes: int = 64 << 10
-    """Of what is posted to a page."""
+    """For a post to a page."""
     judged_bytes: int = 8 << 20
-    """Of an answer that is judged before it is sent on."""
+    """For an answer that is judged before it is sent on."""
     idle_s: float = 75.0
     """How long a connection without a request is kept, and how long the head of one may take: longer than the pools
     of clients keep theirs (peonist-ai/halogen-flash-server#25)."""
@@ -244,7 +244,7 @@ class Bounds(NamedTuple):
 
 
 class DoorPlace(NamedTuple):
-    """Where a door listens: an address and a port (0: any that is free), and the files of a certificate for TLS."""
+    """Where a door listens: an address and a port (0: any free one), and the files of a certificate for TLS."""
 
     host: str
     port: int
@@ -259,10 +259,10 @@ class Door(Protocol):
 
     @property
     def url(self) -> str:
-        """Where it listens: http://127.0.0.1:8080."""
+        """The address at which it listens: http://127.0.0.1:8080."""
 
     def cancel(self, request: str) -> bool:
-        """Break a request off; False where it is over. Its client sees a broken connection, its server a closed one."""
+        """Break a request off; False if it is over. Its client sees a broken connection, its server a closed one."""
 
     async def close(self, grace_s: float) -> None:
         """Take nothing new, let what is answered end for so many seconds, and break off the rest."""

@@ -15,7 +15,7 @@ ENGINE_NAMES: Final = ("docker", "sim")
 
 
 class EngineInfo(NamedTuple):
-    """Who the engine is. ``elsewhere`` is why its memory, models and mods are not this host's, or None: they are.
+    """The engine's identity. ``elsewhere`` is why its memory, models and mods are not this host's, or None: they are.
 
     ``cdi_devices`` are those that it resolves; None: it resolves them, and is too old to list them.
     ``data_root`` is the folder in which it keeps images, "" where there is none or it does not say; ``image_store`` is
@@ -60,7 +60,7 @@ class Container(NamedTuple):
 
 
 class ImageDefaults(NamedTuple):
-    """What an image brings to a container where nothing is ordered; ``env`` may hold secrets of whoever built it."""
+    """An image's settings for a container if nothing is ordered; ``env`` may hold secrets of the image's author."""
 
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ class ImageDefaults(NamedTuple):
 
 
 class Creation(NamedTuple):
-    """How a container was created, whoever did it: all that the engine keeps of it.
+    """How a container was created, by anybody: everything that the engine keeps about it.
 
     ``spec`` is as ``docker run`` would order it, with what the image brought along; ``entrypoint`` has all its words,
     of which ``docker run`` orders the first alone. What is as the engine does it by itself is left out. ``image`` is
@@ -105,7 +105,7 @@ class Image(NamedTuple):
 
 
 class OfferedImage(NamedTuple):
-    """What a registry has behind a name now: the digest that a pull would bring, and the platforms it is made for.
+    """A registry's present image for a name: the digest that a pull would bring, and its platforms.
 
     ``platforms`` are as docker writes them: linux/arm64; () where the registry does not say.
     """
@@ -152,14 +152,14 @@ class LogTail(Protocol):
     """The log of one container since its start, read without waiting."""
 
     def read(self) -> list[str]:
-        """Return the lines that came since the last call, without their line ends; [] when there is none."""
+        """Return the lines since the last call, without their line ends; [] if there are none."""
 
     def close(self) -> None:
         """Stop reading."""
 
 
 class Engine(Protocol):
-    """What runs containers. Every method raises EngineError when the engine refuses or does not answer."""
+    """Runs containers. Every method raises EngineError when the engine refuses or does not answer."""
 
     def info(self) -> EngineInfo:
         """Return who the engine is."""
@@ -171,7 +171,7 @@ class Engine(Protocol):
         """Return the container with this name or id, or None."""
 
     def creation(self, name: str) -> Creation | None:
-        """Return how the container with this name or id was created, or None where there is no such container."""
+        """Return how the container with this name or id was created, or None if there is no such container."""
 
     def image(self, reference: str) -> Image | None:
         """Return the image, or None when the engine does not have it."""
@@ -211,7 +211,7 @@ class Engine(Protocol):
         """Return the process ids, as the host counts them, of a running container; () when it does not run."""
 
     def read_file(self, container: str, path: str) -> bytes | None:
-        """Return a file as a process of the running container sees it, or None when there is none."""
+        """Return a file as a process in the running container sees it, or None if there is none."""
 
     def read_image_files(self, reference: str, paths: Sequence[str]) -> Mapping[str, bytes | None]:
         """Return files of an image without running it, None for one that is not there. Symbolic links are followed."""
@@ -231,7 +231,7 @@ class Engine(Protocol):
 
 
 class ImageCarrier(Protocol):
-    """The images of one engine, carried without a registry. Every method raises EngineError where it refuses."""
+    """The images of one engine, transferred without a registry. Every method raises EngineError when it refuses."""
 
     def saved(self, reference: str) -> Iterator[bytes]:
         """Yield an image as `docker save` writes it, of the engine's own platform."""

@@ -102,7 +102,7 @@ class Host(Protocol):
         """Return the anonymous bytes of all processes but ``ours`` that do not hide theirs; None: it is not known."""
 
     def identity(self, pid: int) -> ProcessIdentity | None:
-        """Return what tells a process from a later one of its number, or None when it is gone, or is none to signal."""
+        """Return what tells a process from a later one with its number; None if it is gone, or not to be signalled."""
 
     def activity(self, pid: int) -> Activity | None:
         """Return what a process has used so far, or None when it is gone or hidden."""
@@ -128,7 +128,7 @@ class Host(Protocol):
 
 
 class Link(NamedTuple):
-    """A symbolic link: where it is below a folder, the text in it, and what it leads to with all links resolved."""
+    """A symbolic link: its place below a folder, the text in it, and its target with all links resolved."""
 
     path: Path
     text: str
@@ -164,7 +164,7 @@ class Models(Protocol):
         """Return the snapshot of ``repo`` in a cache when all its files are there, else None."""
 
     def cache_problem(self, cache: Path, repo: str, revision: str | None) -> str | None:
-        """Return why ``cached`` has no snapshot, in words that follow the repository's name; None where it has one."""
+        """Return why ``cached`` has no snapshot, in words that follow the repository's name; None if it has one."""
 
     def file_problem(self, path: Path) -> str | None:
         """Return why a path leads to no file or folder, "is not there" among others, or None."""
@@ -221,10 +221,10 @@ class Copies(Protocol):
         """Return the files of a model that a server may read, and the notes of its download, by name."""
 
     def sizes(self, paths: Sequence[Path]) -> list[int | None]:
-        """Return the bytes of each file, None where there is no regular file (links are followed)."""
+        """Return the bytes of each file, None if there is no regular file (links are followed)."""
 
     def begin(self, path: Path) -> int:
-        """Make the folders above a file, and return how many bytes of it are there already: 0 where it is not."""
+        """Make the folders above a file, and return how many bytes of it are there already: 0 if it is missing."""
 
     def finish(self, partial: Path, path: Path, changed_ns: int) -> None:
         """Write a file's bytes to the disk, and give it its name in place of what has it, and its time."""
@@ -248,7 +248,7 @@ class Copies(Protocol):
         """
 
     def push(self, path: Path, to: str, partial: Path, moment: Callable[[], None]) -> None:
-        """Copy a file to another host by rsync, going on where it was; ``moment`` is called twice a second."""
+        """Copy a file to another host by rsync, resuming a partial copy; ``moment`` is called twice a second."""
 
 
 class Interface(NamedTuple):
@@ -269,7 +269,7 @@ class RdmaDevice(NamedTuple):
 
 
 class MachineFacts(NamedTuple):
-    """What a machine says of itself in one round; "" and None where it does not say it.
+    """A machine's facts about itself, read at once; "" and None for what it does not tell.
 
     Bytes; ``clock_s`` is its clock in seconds since the epoch. ``engine_problem`` is why its user may not use the
     socket of its Docker Engine, None: they may. ``environ`` has the variables that say where folders are.

@@ -24,7 +24,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True, slots=True)
 class JobLabels:
-    """What a job's container says of itself.
+    """A job's container, as its labels describe it.
 
     ``id`` is this run's own, ``digest`` that of what was asked (job, script, image, input); ``input`` is the folder
     that it reads, ``partial`` the folder that it writes, and ``output`` the name that this gets when it is checked.
@@ -47,7 +47,7 @@ class JobLabels:
 
 
 def read_job(labels: Mapping[str, str]) -> JobLabels | None:
-    """Return what a container's labels say of a job; None: it is none, or they are damaged."""
+    """Return a container's labels as a job; None if it is no job, or they are damaged."""
     name, text = labels.get(LABEL_JOB), labels.get(LABEL_JOB_RECORD, "")
     if name is None:
         return None
@@ -70,7 +70,7 @@ def container_name(job: str) -> str:
 
 
 def job_of(labels: Mapping[str, str], container: str) -> str:
-    """Return what the job of a container is called, by its label; where that is not its name, by the container's own.
+    """Return the name of a container's job, by its label; if that is no valid name, the container's own name.
 
     Labels can be damaged, or copied onto another container: each job has one name, and each name is one job's.
     """
@@ -84,5 +84,5 @@ def is_job(labels: Mapping[str, str]) -> bool:
 
 
 def maker(labels: Mapping[str, str]) -> str:
-    """Return the process that started a job (``Locks.me``), "" where that is not known."""
+    """Return the process that started a job (``Locks.me``), "" if that is not known."""
     return labels.get(LABEL_PROCESS, "")

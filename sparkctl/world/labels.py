@@ -51,13 +51,13 @@ LABEL_SECRETS: Final = "sparkctl.secrets"
 LABEL_SPEC: Final = "sparkctl.spec"
 
 LABEL_PROCESS: Final = "sparkctl.process"
-"""Which process made a container (``Locks.me``): what it left when it was killed is known by it."""
+"""The process that made a container (``Locks.me``): it identifies what that process left when it was killed."""
 LABEL_TRIAL: Final = "sparkctl.trial"
 """On the container of one value of a sweep: it never stays, however ready it is."""
 LABEL_KEPT: Final = "sparkctl.kept"
 """On a container that is to stay to be looked at, should it fail (--keep)."""
 LABEL_ADOPTED: Final = "sparkctl.adopted"
-"""Of a container that somebody else started and that was adopted: no container has it, the operator's state says it."""
+"""Marks an adopted container that somebody else started: it is in the operator's state, not on the container."""
 LABEL_JOB: Final = "sparkctl.job"
 """On a job's container: the job's name; ``job_labels`` has what is recorded beside it."""
 LABEL_THROWAWAY: Final = "sparkctl.throwaway"
@@ -69,9 +69,9 @@ OF_THE_MOMENT: Final = frozenset(
         *(LABEL_PROCESS, LABEL_TRIAL, LABEL_KEPT),
     }
 )
-"""What ``up`` writes otherwise than ``render``: what starts on this host took; and what it alone writes."""
+"""Labels that ``up`` writes differently from ``render`` (what starts here took), or that only ``up`` writes."""
 IN_DIGEST: Final = frozenset({LABEL_RECIPE, LABEL_MODS})
-"""Those of sparkctl's labels that a spec's digest counts; the others are said by the command, or are of the moment."""
+"""sparkctl's labels that a spec's digest includes; the others repeat the command, or change from moment to moment."""
 MOST_CHARACTERS: Final = 131072
 """The longest label that is read: no longer word can be given to a program (MAX_ARG_STRLEN of Linux)."""
 
@@ -158,7 +158,7 @@ class SecretDigests:
 
 @dataclass(frozen=True, slots=True)
 class GroupRank:
-    """Which rank of a group a container is: of one model over several hosts, whose group has the service's name.
+    """A container's rank in a group: one model over several hosts, whose group has the service's name.
 
     ``hosts`` are the names of hosts.yaml by rank, the head's first; ``head`` is its address on the fabric, and ``port``
     where the ranks meet there.
@@ -183,7 +183,7 @@ class GroupRank:
 
 @dataclass(frozen=True, slots=True)
 class ServiceLabels:
-    """What a container says of itself. None is unknown. Sizes are in bytes.
+    """A container's labels as values. None is unknown. Sizes are in bytes.
 
     ``recipe`` is a recipe's name, or its file's absolute path where it was named by its file. ``served_names`` are
     those that clients use, the first one the server's own. ``certificate`` is the file of this host with the one that
@@ -228,7 +228,7 @@ class ServiceLabels:
         return None if self.mods is None else tuple(dict.fromkeys(mod.mod for mod in self.mods))
 
     def to_labels(self) -> dict[str, str]:
-        """Return the labels; what is unknown has none."""
+        """Return the labels; unknown values have none."""
         given = ((row.label, row.write, getattr(self, row.field)) for row in _ROWS)
         known = {label: write(value) for label, write, value in given if value is not None and value != 0}
         return {LABEL_SCHEMA: str(SCHEMA), **known}

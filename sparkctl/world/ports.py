@@ -200,10 +200,10 @@ class Fetcher(Protocol):
 
 
 class StoredRecord(NamedTuple):
-    """Something that is kept. ``text`` is the whole of it, as JSON, and no business of the store.
+    """Something that is kept. ``text`` is the whole record as JSON, which the store does not interpret.
 
-    The others are for looking it up: ``kind`` is measurement or bench, ``at`` seconds since the epoch, ``model`` a
-    repository's name; "" where one does not apply.
+    The other fields are for look-ups: ``kind`` is measurement or bench, ``at`` seconds since the epoch, ``model`` a
+    repository's name; "" if one does not apply.
     """
 
     kind: str
@@ -217,8 +217,8 @@ class StoredRecord(NamedTuple):
 class Store(Protocol):
     """What is kept from one command to the next.
 
-    Every method raises InputError when the file is damaged, locked, not writable, or of a newer sparkctl: an answer
-    to a command, and no more than a warning to a start.
+    Every method raises InputError when the file is damaged, locked, not writable, or of a newer sparkctl. A command
+    reports that error; a start only warns.
     """
 
     def add(self, record: StoredRecord) -> None:
@@ -228,10 +228,10 @@ class Store(Protocol):
         """Return the records of a kind, in the order in which they were kept."""
 
     def forget(self, kind: str, name: str) -> int:
-        """Remove the records of a kind whose service, recipe or model has this name; return how many that were."""
+        """Remove the records of a kind whose service, recipe or model has this name; return how many there were."""
 
     def add_bounded(self, records: Sequence[StoredRecord], most: int) -> None:
-        """Keep records, and of each of their kinds only the ``most`` that were kept last: all of it or nothing."""
+        """Store records, and keep only the ``most`` newest of each of their kinds: all of it or nothing."""
 
 
 class Locks(Protocol):
@@ -239,10 +239,10 @@ class Locks(Protocol):
 
     @property
     def me(self) -> str:
-        """The process that runs, as a text that no other has: for the labels and the names of what it makes."""
+        """The present process, as a text that no other has: for the labels and the names of what it makes."""
 
     def lives(self, process: str) -> bool | None:
-        """Return whether the process ``me`` of another moment still runs; None where that cannot be known from here."""
+        """Return whether the process with an earlier ``me`` still runs; None if that cannot be known from here."""
 
     def hold(
         self, engine_id: str, *, waiting: Callable[[str], None], longest_s: float | None = None
@@ -254,9 +254,9 @@ class Locks(Protocol):
         """
 
     def work_on(self, engine_id: str, service: str) -> AbstractContextManager[bool]:
-        """Say, until this is left, that this command works on a service; False: another one does, or this one already.
+        """Mark, until this is left, that this command works on a service; False: another one does, or this one already.
 
-        Whoever holds the engine's lock asks for it; it may be held longer, and ends with the process.
+        The caller holds the engine's lock while asking; the mark may be held longer, and ends with the process.
         """
 
     def worked_on(self, engine_id: str, service: str) -> bool:
@@ -264,13 +264,13 @@ class Locks(Protocol):
 
 
 class Report(Protocol):
-    """What is told while sparkctl works: to the operator of the command line, to the program that uses the API."""
+    """Receives messages while sparkctl works: for the operator of the command line, or the program that calls it."""
 
     def say(self, text: str) -> None:
-        """Tell what was done."""
+        """Report what was done."""
 
     def warn(self, text: str) -> None:
-        """Tell what may be wrong."""
+        """Report what may be wrong."""
 
     def progress(
         self,
@@ -280,21 +280,21 @@ class Report(Protocol):
         fraction: float | None = None,
         facts: Mapping[str, float | None] | None = None,
     ) -> None:
-        """Tell where a start or a pull is, and how much of it is done (0 to 1) where that is known; called often.
+        """Report the progress of a start or a pull, and the finished share (0 to 1) if known; called often.
 
-        ``facts`` are the figures that ``tail`` has in words, for a program.
+        ``facts`` are the figures in ``tail``, for a program.
         """
 
 
 class Supervisor(Protocol):
-    """What started this process and watches it, such as systemd; where there is none, nothing is told."""
+    """The program that started this process and watches it, such as systemd; without one, nothing is sent."""
 
     @property
     def watchdog_s(self) -> float | None:
-        """Within how many seconds it wants to hear ``WATCHDOG=1``, else it ends this process; None: it does not."""
+        """Within how many seconds it has to receive ``WATCHDOG=1``, else it ends this process; None: it does not."""
 
     def tell(self, *words: str) -> None:
-        """Tell it how this process is, as sd_notify(3) has it: ``READY=1``, ``STATUS=a line``, ``STOPPING=1``."""
+        """Send it this process's state, as sd_notify(3) has it: ``READY=1``, ``STATUS=a line``, ``STOPPING=1``."""
 
 
 class Account(NamedTuple):
@@ -307,17 +307,17 @@ class Account(NamedTuple):
 
 
 class ServiceManager(Protocol):
-    """What starts programs with this host: systemd. Its units are files, which ``Files`` writes."""
+    """Starts programs together with this host: systemd. Its units are files, which ``Files`` writes."""
 
     @property
     def runs(self) -> bool:
         """Whether it manages this host."""
 
     def ask(self, *words: str, user: bool) -> str:
-        """Ask it something, as `systemctl` takes it, ``user``: the manager of this user; "" or why it refuses."""
+        """Run a `systemctl` command (``user``: for this user's manager); return "", or why it was refused."""
 
     def account(self, name: str | None) -> Account | None:
-        """Return a user of this host, None where there is none of this name; without a name this process's user."""
+        """Return a user of this host, None if there is none of this name; without a name, this process's user."""
 
 
 class Ports(NamedTuple):
@@ -331,12 +331,12 @@ class Ports(NamedTuple):
     models: Models
     files: Files
     bench: Workbench | None = None
-    """None where nothing can be tried out: a simulated engine runs no images."""
+    """None if nothing can be tried out: a simulated engine runs no images."""
     streams: Streams | None = None
-    """None: those of this machine, which are imported when they are used."""
+    """None: this machine's own, which are imported when they are used."""
     builder: Builder | None = None
-    """None where no images are built: a simulated engine has none."""
+    """None if no images can be built: a simulated engine has none."""
     products: Products | None = None
-    """None where no job runs: a simulated engine runs no images."""
+    """None if no job can run: a simulated engine runs no images."""
     carrier: ImageCarrier | None = None
-    """None where no image is carried: a simulated engine has no bytes of any."""
+    """None if no image can be transferred: a simulated engine has no image data."""

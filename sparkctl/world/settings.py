@@ -1,7 +1,7 @@
-"""What of a container is set by docker run's own options, by the option: to compare what runs with what is wanted.
+"""The settings of a container that docker run's own options make, by option: to compare a running with a wanted one.
 
-Not the image, the command, the variables and the mounts, which a ``Container`` has itself; nor what an image may set,
-where nothing else is said (``OF_THE_IMAGE``).
+Not included are the image, the command, the variables and the mounts, which a ``Container`` has itself, and settings
+that an image may make if nothing else is said (``OF_THE_IMAGE``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sparkctl.world.spec import ContainerSpec, GpuRequest
 
 OF_THE_IMAGE: Final = frozenset({"--user", "--runtime"})
-"""Where nothing is wanted of them, the image or the engine decides: what runs is then no difference."""
+"""If no value is wanted for these, the image or the engine decides: then the running value is no difference."""
 
 _AS_BY_DEFAULT: Final = {
     "--ipc": {"private", "shareable"},
@@ -25,11 +25,11 @@ _AS_BY_DEFAULT: Final = {
     "--runtime": {"runc"},
     "--shm-size": {format_bytes(64 * MIB)},
 }
-"""What docker has where nothing is said (docs.docker.com/reference/cli/docker/container/run)."""
+"""Docker's defaults (docs.docker.com/reference/cli/docker/container/run)."""
 
 
 def of_spec(spec: ContainerSpec) -> dict[str, str]:
-    """Return the options of a specification, without those that are as docker has them by default."""
+    """Return the options of a specification, without those that have docker's default."""
     found: dict[str, str] = {}
     for name, value in _options(spec):
         if value and value not in _AS_BY_DEFAULT.get(name, ()):

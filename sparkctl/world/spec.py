@@ -1,4 +1,4 @@
-"""What one container is to be: the value that the engine creates and that ``docker run`` words spell.
+"""The specification of one container: the value from which the engine creates it, and which ``docker run`` words spell.
 
 The rendered words are the single truth of what will run (docs/architecture.md): the grammar (``docker_run``) turns
 them into this value and back, and every engine creates from it.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 _MOST_ENV_FILE: Final = 1024 * 1024
-"""Bytes of an env-file, as of a secrets file: an environment of more no process is given (execve(2), E2BIG)."""
+"""Bytes of an env-file, as of a secrets file: no process can be given a larger environment (execve(2), E2BIG)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +159,9 @@ class ContainerSpec:
         return replace(self, labels=tuple({**dict(self.labels), **labels}.items()))
 
     def digest(self) -> str:
-        """Return 12 hex digits that change when anything changes that would change what runs.
+        """Return 12 hex digits that change whenever a change to the spec would change what runs.
 
-        Of sparkctl's own labels only those count that say what the command does not (``labels.IN_DIGEST``).
+        Of sparkctl's own labels, only those count whose contents are not in the command (``labels.IN_DIGEST``).
         """
         counted = tuple(pair for pair in self.labels if not pair[0].startswith(PREFIX) or pair[0] in IN_DIGEST)
         text = json.dumps(asdict(replace(self, labels=tuple(sorted(counted)))), sort_keys=True, ensure_ascii=True)

@@ -1,6 +1,6 @@
-"""Containers for a moment: each says what it is for and which process made it, and is gone when that is done.
+"""Temporary containers: each has labels for its purpose and its process, and is removed when it is done.
 
-A kill leaves one behind. ``sweep`` removes those whose process does not run any more, and no other.
+If sparkctl is killed, one may be left. ``sweep`` removes those whose process no longer runs, and no others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Maker(Protocol):
-    """What makes and removes containers: an engine, or an adapter's own way to it."""
+    """Makes and removes containers: an engine, or an adapter's own way to it."""
 
     def create(self, spec: ContainerSpec) -> str:
         """Create, without starting, the container and return its id."""
@@ -49,7 +49,7 @@ def throwaway(maker: Maker, spec: ContainerSpec, purpose: str, process: str) -> 
 
 def left(containers: Sequence[Container], lives: Callable[[str], bool | None]) -> list[Container]:
     """Return the throwaway containers whose process is known not to run any more; ``lives`` is ``Locks.lives``."""
-    # An image that was built in a throwaway container has its labels, empty, and so has what is made of that image.
+    # An image built in a throwaway container has its labels, empty, and so do containers made of that image.
     ours = [container for container in containers if container.labels.get(LABEL_THROWAWAY)]
     return [container for container in ours if lives(container.labels.get(LABEL_PROCESS, "")) is False]
 

@@ -52,7 +52,7 @@ class Http(Protocol):
 class Raw(NamedTuple):
     """One request as it went: seconds on one clock, and the pieces of the answer with the moment that each came.
 
-    ``error`` is why it broke off, '' where the server ended it.
+    ``error`` is why the request broke off, '' if the server ended it.
     """
 
     started_s: float
@@ -73,10 +73,10 @@ class Streams(Protocol):
         timeout_s: float,
         most_bytes: int,
     ) -> list[Raw]:
-        """POST each body at the same moment, and return what came of each and when, in their order.
+        """POST each body at the same moment, and return each result with its times, in their order.
 
-        One that fails, is not over after ``timeout_s`` seconds or is longer than ``most_bytes`` has an error in its
-        place; nothing is raised for it.
+        A request that fails, is not over after ``timeout_s`` seconds or is longer than ``most_bytes`` has an error in
+        its result; nothing is raised for it.
         """
 
     def trusting(self, certificate: str) -> Streams:

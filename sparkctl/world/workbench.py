@@ -1,4 +1,4 @@
-"""Containers to try something in: what they hold, and what changed in them."""
+"""Containers in which something is tried: their contents, and what changed in them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 class PathEntry(NamedTuple):
-    """What lies at a path of a container, links not followed.
+    """The entry at a path of a container, links not followed.
 
     ``kind`` is file, folder, link or other (a device, a pipe, a socket). ``mode`` are the permission bits. ``content``
-    is None for what is no file, and for a file of more bytes than were asked for.
+    is None if it is not a file, or has more bytes than were asked for.
     """
 
     kind: str
@@ -23,7 +23,7 @@ class PathEntry(NamedTuple):
 
 
 class PathChange(NamedTuple):
-    """A path of a container that is not as in its image. ``kind`` is added, changed or deleted."""
+    """A path of a container that differs from its image. ``kind`` is added, changed or deleted."""
 
     path: str
     kind: str

@@ -98,7 +98,7 @@ def command(
 
 
 def _refuse_nothing(source: str, found: Imports) -> None:
-    """Refuse a source of which nothing becomes a recipe.
+    """Refuse a source that yields no recipe.
 
     Raises:
         InputError: with the reason of each server.

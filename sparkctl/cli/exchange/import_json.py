@@ -1,4 +1,4 @@
-"""Imports for a program: what became of each server, and of the servers of one file together."""
+"""Imports for a program: the result for each server, and for the servers of one file together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How imports are shown: a recipe with what stays over and how its words differ, a folder as a table."""
+"""How imports are shown: a recipe with its leftovers and the differences of its words, a folder as a table."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _most(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def refused(out: Output, found: Imports) -> None:
-    """Say which files of a source are not read, which servers are no recipes, and why."""
+    """Say which files of a source are not read, which servers give no recipe, and why."""
     _unread(out, found)
     for one in found.recipes:
         if one.made.refused is not None:
@@ -64,19 +64,19 @@ def refused(out: Output, found: Imports) -> None:
 
 
 def refusal(form: str, refused: Refused) -> str:
-    """Return why a server of a source is no recipe, with its place."""
+    """Return why a server of a source gives no recipe, with its place."""
     place = f"{refused.place}: " if refused.place is not None else ""
     return f"{place}{form} is not imported: {refused.reason}: {refused.message}"
 
 
 def recipe(out: Output, imported: ImportedRecipe, path: Path) -> None:
-    """Print what became of one server."""
+    """Print the result for one server."""
     out.result(str(path))
     _left_over(out, imported.name, imported.made)
 
 
 def reviewed(out: Output, name: str, review: ImportReview) -> None:
-    """Print what is said of one recipe."""
+    """Print the review of one recipe."""
     rows = [
         [one.source or "", one.rendered or "", one.why] for one in review.differences if one.why or one.source is None
     ]
@@ -89,7 +89,7 @@ def reviewed(out: Output, name: str, review: ImportReview) -> None:
 
 
 def stacks(out: Output, found: Imports, paths: Sequence[Path]) -> None:
-    """Print what the servers of a file are together, and what of that stays over."""
+    """Print the stack of a file's servers, and its leftovers."""
     written = iter(paths)
     for stack in found.stacks:
         out.result(str(next(written)) if stack.usable else f"{stack.file}: no stack")
@@ -97,7 +97,7 @@ def stacks(out: Output, found: Imports, paths: Sequence[Path]) -> None:
 
 
 def _left_over(out: Output, name: str, made: Made | MadeStack) -> None:
-    """Print what stays over of a source, numbered, and what is to be known of the rest."""
+    """Print the leftovers of a source, numbered, and the notes on the rest."""
     for number, left in enumerate(made.leftovers, start=1):
         needs = f" → {left.needs}" if left.needs else ""
         out.result(f"  {number}. {left.place}: {left.what}: {left.why}{needs}")

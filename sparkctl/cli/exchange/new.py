@@ -57,7 +57,7 @@ def _answer(session: Session, question: NewQuestion) -> str:
     """Ask a person.
 
     Raises:
-        click.Abort: they have gone.
+        click.Abort: nobody answers any more.
     """
     try:
         place = session.out.choice(question.asks, [f"{value}: {why}" for value, why in question.options])

@@ -23,7 +23,7 @@ def row(found: Explained) -> dict[str, object]:
 
 
 def pain_row(pain: Pain) -> dict[str, object]:
-    """Return for a program what is known to go wrong."""
+    """Return a known problem for a program."""
     return {"id": pain.id, "says": pain.says, "todo": pain.todo or None, "source": pain.source}
 
 

@@ -1,4 +1,4 @@
-"""What is printed of an explanation: a block of lines for each word."""
+"""The printed form of an explanation: a block of lines for each word."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sparkctl.cli.session import Session
 
 TROUBLES: Final = 9
-"""The exit code where something of the recipe has to be changed."""
+"""The exit code if something in the recipe has to be changed."""
 
 
 @click.command

@@ -68,7 +68,7 @@ def _variable(text: str) -> tuple[str, str | None]:
 
 
 def _tell_made(session: Session, made: BakedMod, *, as_json: bool) -> None:
-    """Tell what the mod is, and what about it a person should look at."""
+    """Report what the mod is, and what in it a person should look at."""
     files, name = made.baked.judged.files, made.folder.name
     for doubt in made.doubts:
         session.out.warn(doubt)

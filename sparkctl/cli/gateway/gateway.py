@@ -13,7 +13,7 @@ SUBCOMMANDS: Final[dict[str, str]] = {
 }
 """Each is the object ``command`` of the module ``gateway_NAME`` in this folder."""
 OTHER_WORDS: Final = {"start": "run", "up": "run", "serve": "run"}
-"""What people say who come from other programs, and what it is here."""
+"""Words of users who know other programs, and sparkctl's word for each."""
 
 
 @click.command(

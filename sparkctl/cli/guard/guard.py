@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.guard.alone.lines import Lines
 
 AMISS: Final = 9
-"""No guard runs, or not as it should."""
+"""The exit code if no guard runs, or not as it should."""
 
 
 @click.group

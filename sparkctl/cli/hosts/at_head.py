@@ -1,4 +1,4 @@
-"""The session of the host that has the server of a service over several hosts: its head."""
+"""The session of a group's head: the host with the server of a service over several hosts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def at_head(session: Session, group: KeptGroup) -> Session:
-    """Return the session of the host that has a group's server, and say how all its ranks are.
+    """Return the session of the host with a group's server, and report the state of all its ranks.
 
     Raises:
         NotReadyError: it is half a group: what its head answers says nothing.
@@ -30,7 +30,7 @@ def at_head(session: Session, group: KeptGroup) -> Session:
 
 
 def where_it_answers(session: Session, name: str) -> Session:
-    """Return the session of the head of a group, where a name is one's; of every other name the same.
+    """Return the session of a group's head if the name is a group's; for every other name the same session.
 
     Raises:
         NotReadyError, EngineError: as for ``at_head``.

@@ -1,4 +1,4 @@
-"""How what was brought to hosts is shown: a row for each image and model, or JSON."""
+"""How distributed files are shown: a row for each image and model, or JSON."""
 
 from __future__ import annotations
 

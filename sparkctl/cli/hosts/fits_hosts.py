@@ -1,4 +1,4 @@
-"""Which host each recipe fits on, as a table and for a program."""
+"""The hosts that each recipe fits on, as a table and for a program."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _lines(answers: Sequence[HostAnswer[Fits]]) -> list[list[str]]:
 
 
 def _place(one: tuple[str, Mapping[str, RecipeFit]]) -> tuple[int, str]:
-    """Return the place of a recipe: what fits somewhere as it is comes first."""
+    """Return the sort key of a recipe: recipes that fit somewhere unchanged come first."""
     name, of = one
     kinds = list(FitKind)
     return min(kinds.index(fit.kind) for fit in of.values()), name

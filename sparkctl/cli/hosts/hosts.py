@@ -30,7 +30,7 @@ OTHER_WORDS: Final = {
     "copy": "distribute",
     "push": "distribute",
 }
-"""What people say who come from other programs, and what it is here."""
+"""Words of users who know other programs, and sparkctl's word for each."""
 
 
 @click.command(
@@ -39,4 +39,4 @@ OTHER_WORDS: Final = {
 @click.pass_obj
 def command(session: Session) -> None:
     """Several Sparks: named in hosts.yaml, reached by your own ssh, with nothing installed on them."""
-    session.out.simulated = False  # whatever engine this machine has, these are asked for real
+    session.out.simulated = False  # whatever engine this machine has, these hosts are real

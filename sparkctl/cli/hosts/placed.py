@@ -34,7 +34,7 @@ _WORDS: Final = {
 def planned(
     session: Session, stack: LoadedStack | None, names: Sequence[str], others: Sequence[str], *, as_json: bool
 ) -> None:
-    """Plan over several hosts, and show it: the stack that lists its hosts, or (None) what is named over all hosts.
+    """Plan over several hosts, and show it: a stack that lists its hosts, or (None) the named recipes over all hosts.
 
     ``others`` are options that have no meaning then.
 

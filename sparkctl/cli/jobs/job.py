@@ -33,7 +33,7 @@ OTHER_WORDS: Final = {
     "prune": "clean",
     "size": "plan",
 }
-"""What people say who come from other programs, and what it is here."""
+"""Words of users who know other programs, and sparkctl's word for each."""
 
 
 @click.command(

@@ -24,10 +24,10 @@ _SHOWN: Final = GIB // 100
 
 
 class _NamesOrCommands(click.Group):
-    """A group whose first word may be a name: then it is the list's."""
+    """A group whose first word may be a name: then the word belongs to the list."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Give every word that is no command's to the list."""
+        """Give every word that names no command to the list."""
         flags = {"--help", "-h"}
         if not any(word in self.commands for word in args[:1]) and not flags & set(args):
             args = ["list", *args]
@@ -89,7 +89,7 @@ def _cells(one: Measurement) -> list[str]:
 
 
 def _most(one: Measurement) -> int | None:
-    """Return the most that its processes held on the GPU, where that is more than when it was ready."""
+    """Return the most that its processes held on the GPU, if that is more than when it was ready."""
     most = one.peak_gpu_bytes
     return most if most and most - (one.gpu_bytes or 0) >= _SHOWN else None
 

@@ -106,7 +106,7 @@ def _show(out: Output, planned: PlannedSet) -> None:
 
 
 def _places(service: Service, pool: Pool) -> list[str]:
-    """Return where a service goes, and what it holds on each GPU and of the host."""
+    """Return where a service goes, and what it holds on each GPU and in the host's memory."""
     parts = service.wanted.need.parts(pool)
     on = [memory for memory in parts if memory != HOST]
     host = parts[HOST].steady_bytes if HOST in parts else None

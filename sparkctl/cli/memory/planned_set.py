@@ -1,4 +1,4 @@
-"""What a set shows: its sum as a bar, the memories that it is planned on. And what a command line asks for."""
+"""The display of a set: its sum as a bar, and its memories; and the request in a command line."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 def asked(
     ctx: click.Context, names: Sequence[str], overrides: Sequence[str], named: str | None, switches: Mapping[str, bool]
 ) -> AskedSet:
-    """Return what is asked for by a command line; the commands that are offered begin with its own options."""
+    """Return the request in a command line; the commands that are offered begin with its own options."""
     return AskedSet(
         tuple(names),
         tuple(overrides),

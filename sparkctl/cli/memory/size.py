@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from sparkctl.cli.session import Session
 
 _LEAST: Final = units.MIB
-"""What is below is no memory that a cache has: a unit was left out."""
+"""A smaller cache is not plausible: a unit was left out."""
 
 
 class Count(click.IntRange):
-    """A whole number of tokens or sequences; of 32k it is said what that may mean."""
+    """A whole number of tokens or sequences; for 32k it says what that may mean."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401
         """Return the number, or fail with what to write."""

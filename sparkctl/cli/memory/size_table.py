@@ -57,7 +57,7 @@ def _speed(speed: Speed) -> str:
 
 
 class _Line(NamedTuple):
-    """A line of the table: a part of a part is indented; ``source`` becomes a note below the table."""
+    """A line of the table; a part of another part is indented; ``source`` becomes a note below the table."""
 
     name: str
     size: int

@@ -1,4 +1,4 @@
-"""What ``sparkctl bench`` is asked for by its options, as a protocol; options that do not go together."""
+"""The options of ``sparkctl bench`` as a protocol, and options that exclude each other."""
 
 from __future__ import annotations
 

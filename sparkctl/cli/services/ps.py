@@ -52,7 +52,7 @@ def command(session: Session, *, all_hosts: bool, as_json: bool) -> None:
 
 
 def _all_hosts(session: Session, *, as_json: bool) -> None:
-    """Show the services of all hosts; a host that did not answer is said, and its services are not known."""
+    """Show the services of all hosts; a host that did not answer is named, and its services are not known."""
     answers = everywhere(session.world)
     session.out.simulated = session.world.simulated and any(one.here for one in answers)
     if as_json:
@@ -88,7 +88,7 @@ def _warn(session: Session, found: OnHost, of: str = "") -> None:
 
 
 def _claim(record: ServiceLabels, cards: Sequence[OnCard]) -> str:
-    """Return a claim, and what of it is on which GPU with its own memory."""
+    """Return a claim, and its parts on GPUs with their own memory."""
     if record.claim_bytes is None:
         return "unknown"
     whole = units.format_gib(record.claim_bytes)

@@ -57,7 +57,7 @@ def standing_row(standing: Standing | None) -> dict[str, object] | None:
 
 
 def absent_row(name: str, standing: Standing) -> dict[str, object]:
-    """Return a service without a container as a row of those that have one: what only these have is null."""
+    """Return a service without a container as a row like that of others: values that it cannot have are null."""
     only_deployed = dict.fromkeys(["container", "recipe", "stack", "overrides", "state", "doing", "url"])
     more = dict.fromkeys(["served_names", "claim_bytes", "image", "mods"])
     row = {"kind": "service", "name": name, **only_deployed, **more, "ready": False}
@@ -65,7 +65,7 @@ def absent_row(name: str, standing: Standing) -> dict[str, object]:
 
 
 def job_row(job: RunningJob) -> dict[str, object]:
-    """Return a job as a row of services has it: what only a server has is null."""
+    """Return a job as a row like a service's: values that only a server has are null."""
     only_servers = dict.fromkeys(["recipe", "stack", "ready", "doing", "url", "served_names", "mods"])
     return {
         "kind": "job",

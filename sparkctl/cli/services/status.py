@@ -52,7 +52,7 @@ def command(
         found = {name: services.status(session.world, name) for name in asked}
     rows = {name: _row(name, status) for name, status in found.items()}
     if as_json:
-        one = len(session.world.service_names(names, rows)) == 1  # a stack of several is a list, however many are there
+        one = len(session.world.service_names(names, rows)) == 1  # a stack is a list, however many of it are there
         session.out.json(next(iter(rows.values())) if one else list(rows.values()))
     else:
         for name, status in found.items():

@@ -51,7 +51,7 @@ def show(out: Output, found: ServiceStatus, heading: dict[str, str], row: Mappin
 
 
 def _on_cards(found: ServiceStatus) -> str:
-    """Return what of it is on each GPU with its own memory, after the sum; "" where there is none."""
+    """Return its part on each GPU with its own memory, after the sum; "" if there is none."""
     if found.deployed is None or not found.deployed.cards:
         return ""
     parts = [f"{_size(card.bytes)} on {card.words}" for card in found.deployed.cards]

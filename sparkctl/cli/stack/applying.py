@@ -1,4 +1,4 @@
-"""What an apply shows: what differs, what is done about it in its order, and what a dry run would meet."""
+"""The display of an apply: what differs, what is done about it in its order, and the result of a dry run."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def tell(out: Output, ready: Prepared, of: str = "") -> None:
 
 
 def _waits(one: ServiceDiff) -> bool:
-    """Return whether a service is new, and starts by hand or when it is asked: nothing is done about it now."""
+    """Return whether a service is new, and starts by hand or on demand: nothing is done about it now."""
     return DiffKind.ADDED in one.kinds and not one.state and one.start != StartMode.ALWAYS
 
 
 def tell_dry(out: Output, ready: Prepared, of: str = "") -> None:
-    """Print what an apply would meet, and that this was none."""
+    """Print what an apply would meet, and that this was only a dry run."""
     for image in ready.fetched:
         out.say(f"{of}{image} is not here: it would be fetched")
     for line in planned_set.memories(ready.plan.plan):
@@ -49,7 +49,7 @@ def tell_dry(out: Output, ready: Prepared, of: str = "") -> None:
 
 
 def _steps(ready: Prepared) -> Iterator[str]:
-    """Yield what is done, by number; of a service that waits for another one that is started, for which."""
+    """Yield what is done, by number; for a service that waits for another one's start, also which one."""
     acts = ready.plan.acts
     starts = {name for act in acts if act.kind is not ActKind.REMOVE for name in act.services}
     after = {

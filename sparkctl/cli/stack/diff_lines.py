@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def lines(found: StackDiff) -> Iterator[str]:
-    """Yield what differs: a block for the host and one for each service; nothing of what is the same."""
+    """Yield what differs: a block for the host and one for each service; nothing about what is the same."""
     if found.host:
         yield "host: changed"
         yield from (f"    {line}" for line in found.host)
@@ -24,7 +24,7 @@ def lines(found: StackDiff) -> Iterator[str]:
 
 
 def summary(found: StackDiff) -> str:
-    """Return in a few lines what was held against what, and how much of it differs."""
+    """Return in a few lines what was compared with what, and how much of it differs."""
     applied = found.applied
     against = "nothing was applied yet"
     if applied is not None:

@@ -1,4 +1,4 @@
-"""What `history` prints of a generation, as values: variables whose values may be secrets are shown without them."""
+"""The generations of `history` as values: without the values of variables that may be secrets."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def overrides(one: KeptService) -> list[str]:
 def words(one: KeptService) -> list[str]:
     """Return the kept command to be read: without sparkctl's own labels, and without values that may be secrets.
 
-    Of one that this sparkctl cannot read, that is said in its place.
+    A command that this sparkctl cannot read is replaced by a message.
     """
     try:
         spec = grammar.parse(one.words)

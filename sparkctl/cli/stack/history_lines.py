@@ -41,7 +41,7 @@ def cells(one: PastApply) -> list[str]:
 
 
 def _changed(one: PastApply) -> str:
-    """Return what an apply changed; one that changed nothing declared was made because what ran differed."""
+    """Return what an apply changed; if nothing declared has changed, it was made because what ran differed."""
     if one.changes:
         return ", ".join(f"{change.service} {_kind(one, change)}" for change in one.changes)
     removed = f"{', '.join(one.removed)} removed" if one.removed else "what ran differed"
@@ -49,12 +49,12 @@ def _changed(one: PastApply) -> str:
 
 
 def _kind(one: PastApply, change: ServiceChange) -> str:
-    """Return what was done of a service; what is declared no more is removed by --prune alone."""
+    """Return what was done to a service; a service that is no longer declared is removed by --prune alone."""
     left = change.kind == REMOVED and one.outcome == APPLIED and change.service not in one.removed
     return "declared no more (left as it was)" if left else change.kind
 
 
 def outcome(one: PastApply) -> str:
-    """Return how an apply ended, and of a rollback what it brought back."""
+    """Return how an apply ended, and for a rollback what it brought back."""
     back = one.generation.restores
     return one.outcome if back is None else f"{one.outcome}, back to {back}"

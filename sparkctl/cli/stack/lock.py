@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sparkctl.cli.session import Session
 
 DIFFERS: Final = 9
-"""The exit code where what is here is not what was locked."""
+"""The exit code if what is here differs from what was locked."""
 
 
 class _LockOptions(NamedTuple):
@@ -64,7 +64,7 @@ def command(session: Session, /, stack: str, names: tuple[str, ...], **how: Any)
 
 
 def _refuse_odd(names: tuple[str, ...], asked: _LockOptions) -> None:
-    """Refuse what does not go together.
+    """Refuse options that exclude each other.
 
     Raises:
         click.UsageError: with what to say.

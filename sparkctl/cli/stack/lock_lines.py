@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sparkctl.planning.box.lock_file import LockedModel, StackLock
 
 _SHORT: Final = 12
-"""Digits of a digest that tell it from others."""
+"""How many digits of a digest are shown: enough to distinguish it."""
 
 
 def lock_json(lock: StackLock) -> dict[str, object]:

@@ -1,1 +1,1 @@
-"""What flags and variables take beside the model: buffers of the host, adapters, copies; and which flag takes what."""
+"""What flags and variables take in addition to the model: host buffers, adapters, copies; a table of all flags."""

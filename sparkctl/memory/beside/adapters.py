@@ -1,9 +1,9 @@
-"""LoRA: slots for adapters on the GPU, of the largest rank that is allowed, for every module that may have one.
+"""LoRA: slots for adapters on the GPU, of the largest permitted rank, for every module that may have an adapter.
 
 Shapes from vLLM's wrappers (``lora/layers/*.py`` of 0.17.1 to 0.33.0, which agree): each slice of a module has
 rank x (inputs + outputs) numbers. Every linear layer of the text model is wrapped (``lora/utils.py``
 get_supported_lora_modules), the towers only with ``--enable-tower-connector-lora``. Full sharding divides by tensor
-parallelism, which one GPU has not.
+parallelism, which one GPU does not have.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
 _RANK: Final = 16
-"""max-lora-rank unless it is said (vLLM config/lora.py)."""
+"""The default of max-lora-rank (vLLM config/lora.py)."""
 _PACKED: Final = {
     "qkv_proj": {"q_proj", "k_proj", "v_proj"},
     "gate_up_proj": {"gate_proj", "up_proj"},
     "in_proj_qkvz": {"in_proj_qkv", "in_proj_z"},
     "in_proj_ba": {"in_proj_b", "in_proj_a"},
 }
-"""Modules that vLLM fuses: a target that is one of their parts makes slots for all (lora/utils.py)."""
+"""Modules that vLLM fuses: if a target is one part of them, all parts get slots (lora/utils.py)."""
 _WIDE: Final = frozenset({"float32", "float"})
 
 
 def items(args: Mapping[str, object], config: Mapping[str, Any], version: Version) -> Iterator[Item]:
-    """Yield what the slots take, and with ``max-cpu-loras`` the adapters that are kept on the host.
+    """Yield the memory of the slots, and with ``max-cpu-loras`` that of the adapters kept on the host.
 
     Raises:
         InputError: a number of the config that is missing, is none, or is impossible.
@@ -52,7 +52,7 @@ def items(args: Mapping[str, object], config: Mapping[str, Any], version: Versio
 
 
 def _numbers(args: Mapping[str, object], config: Mapping[str, Any], version: Version) -> int:
-    """Return the numbers that an adapter of rank 1 has in all modules that may have one."""
+    """Return how many numbers an adapter of rank 1 has in all modules that may have one."""
     targets = args.get("lora-target-modules")
     wanted = {str(one) for one in targets} if isinstance(targets, list) else None
     shared = args.get("enable-moe-shared-loras") is True

@@ -1,7 +1,7 @@
 """Every flag of `vllm serve`, by what it does to the memory: an item counts it, a warning names it, or it takes none.
 
-A test walks all flags of all known releases: one that stands in no table fails it. Read in vLLM 0.17.1, 0.20.2, 0.27.1
-and 0.33.0 (``config/*.py``, ``engine/arg_utils.py``).
+A test goes through all flags of all known releases: a flag that is in no table fails it. Read in vLLM 0.17.1, 0.20.2,
+0.27.1 and 0.33.0 (``config/*.py``, ``engine/arg_utils.py``).
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ UNCOUNTED: Final[dict[str, str]] = {
     "worker-cls": "a class of its own takes what it likes",
     "worker-extension-cls": "a class of its own takes what it likes",
 }
-"""The flags that are known to take memory and that no item counts, each with what takes it."""
+"""The flags that are known to take memory but that no item counts, each with what takes the memory."""
 
 _PLAIN_NAMES: Final = """
     additional-config aggregate-engine-logging all2all-backend allow-credentials allow-deprecated-quantization
@@ -120,7 +120,7 @@ _PLAIN_NAMES: Final = """
     watermark watermark-config
 """
 PLAIN: Final = frozenset(_PLAIN_NAMES.split())
-"""The flags that name, log, route, parse or time, or whose memory an item counts whatever they say."""
+"""The flags that only name, log, route, parse or time, or whose memory an item counts whatever their value."""
 
 UNCOUNTED_VARIABLES: Final[dict[str, str]] = {
     "FLEXKV_CONFIG_PATH": "FlexKV's host cache, whose size stands in a file",

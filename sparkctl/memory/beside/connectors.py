@@ -1,4 +1,4 @@
-"""What a KV connector keeps of the cache in the host's memory, which on a GB10 is the GPU's.
+"""The part of the cache that a KV connector keeps in the host's memory, which on a GB10 is also the GPU's.
 
 Read in vLLM 0.17.1 to 0.33.0 (``config/vllm.py``, ``distributed/kv_transfer/kv_connector/v1``) and in LMCache.
 """
@@ -28,11 +28,11 @@ _NOTHING: Final = frozenset(
 )
 """Connectors that keep no cache of their own in memory."""
 _MP_SINCE: Final = (0, 27)
-"""From here ``--kv-offloading-backend lmcache`` is a server of LMCache's own (read in 0.20.2 and 0.27.1)."""
+"""Since this release ``--kv-offloading-backend lmcache`` is LMCache's own server (read in 0.20.2 and 0.27.1)."""
 
 
 class HostBuffer(NamedTuple):
-    """Memory of the host: ``bytes`` of it, or (``copies``) as much as the KV cache. ``doubt`` is why it may be more."""
+    """Memory of the host: ``bytes``, or (``copies``) that many times the KV cache. ``doubt``: why it may be more."""
 
     bytes: int = 0
     source: str = ""
@@ -41,7 +41,7 @@ class HostBuffer(NamedTuple):
 
 
 def offloaded(args: Mapping[str, object], env: Mapping[str, object], version: Version) -> Iterator[HostBuffer]:
-    """Yield what ``--kv-offloading-size`` and ``--kv-transfer-config`` keep on the host."""
+    """Yield the host memory of ``--kv-offloading-size`` and ``--kv-transfer-config``."""
     size = number(args.get("kv-offloading-size"))
     config = args.get("kv-transfer-config")
     if size is None:
@@ -85,7 +85,7 @@ def _simple(_config: Mapping[str, Any], extra: Mapping[str, Any], _env: Mapping[
 
 
 def _lmcache(_config: Mapping[str, Any], extra: Mapping[str, Any], env: Mapping[str, object]) -> HostBuffer:
-    """LMCache allocates the whole of it at its start, local_cpu or not (LMCache local_cpu_backend.py)."""
+    """LMCache allocates its whole buffer at the start, whatever local_cpu says (LMCache local_cpu_backend.py)."""
     doubt = None
     if _LMCACHE_FILE in env:
         doubt = f"{_LMCACHE_FILE} names a file that the plan does not read: counted as the variables say"

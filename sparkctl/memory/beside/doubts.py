@@ -1,4 +1,4 @@
-"""What of a server's flags and variables takes memory that no item counts, or that does not do what it seems to."""
+"""A server's flags and variables that take memory which no item counts, or that do not do what they seem to do."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _NUMBERS: Final = (
     *("api-server-count", "cpu-offload-gb", "data-parallel-size", "kv-offloading-size", "max-cpu-loras"),
     *("max-lora-rank", "max-loras", "mm-processor-cache-gb", "num-gpu-blocks-override", "swap-space"),
 )
-"""Flags whose number an item is made of."""
+"""Flags from whose number an item is computed."""
 
 
 def doubts(args: Mapping[str, object], env: Mapping[str, object], version: Version) -> list[Finding]:
-    """Return what an operator should know of the memory, each with the path of the key as in a recipe.
+    """Return what an operator should know about the memory, each finding with the path of its key in the recipe.
 
-    ``args`` are by their long names, and what is JSON is a map.
+    ``args`` are by their long names; JSON values are maps.
     """
     found = [*_of_flags(args), *_of_variables(env)]
     where = ("args", "kv-offloading-size" if args.get("kv-offloading-size") is not None else "kv-transfer-config")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sparkctl.memory.facts import ModelFacts
 
 _IMAGES_DEFAULT: Final = 4.0
-"""GiB of ``--mm-processor-cache-gb`` unless it is said (vLLM config/multimodal.py)."""
+"""The default of ``--mm-processor-cache-gb`` in GiB (vLLM config/multimodal.py)."""
 
 _PINNED: Final = (
     "what is offloaded is moved and not saved; PyTorch gives each pinned tensor the next power of two (ATen "
@@ -28,11 +28,11 @@ _PINNED: Final = (
 
 
 class Beside(NamedTuple):
-    """What is beside the model.
+    """What a server takes in addition to the model.
 
-    ``items`` are known from the flags alone. ``pinned_weights`` are the most bytes of weights, ``pinned_share`` the
-    share of them, that lie on the host. ``buffers`` are of the host, ``servers`` the API servers and ``ranks`` the data
-    parallel engines. ``blocks`` is ``--num-gpu-blocks-override``.
+    ``items`` follow from the flags alone. ``pinned_weights`` is the most bytes of weights on the host, ``pinned_share``
+    the share of the weights there. ``buffers`` are host memory, ``servers`` counts the API servers and ``ranks`` the
+    data parallel engines. ``blocks`` is ``--num-gpu-blocks-override``.
     """
 
     items: tuple[Item, ...] = ()
@@ -44,14 +44,14 @@ class Beside(NamedTuple):
     blocks: int | None = None
 
     def of_weights(self, loaded_bytes: int) -> Iterator[Item]:
-        """Yield what is known once the weights are; all but the slots of adapters is the host's."""
+        """Yield the items that need the size of the weights; all but the adapter slots are in the host's memory."""
         yield from self.items
         pinned = min(self.pinned_weights, loaded_bytes) or round(loaded_bytes * min(self.pinned_share, 1.0))
         if pinned:
             yield Item("weights on the host", pinned, _PINNED, where=Where.HOST, estimated=True, spread=pinned)
 
     def of_cache(self, kv_bytes: int, engine: Sequence[Item]) -> Iterator[Item]:
-        """Yield what is known once the cache is; ``engine`` are the items of one engine without its cache."""
+        """Yield the items that need the size of the cache; ``engine`` are the items of one engine without its cache."""
         for buffer in self.buffers:
             size = buffer.bytes + buffer.copies * kv_bytes
             if size:
@@ -71,7 +71,7 @@ class Beside(NamedTuple):
 def beside(
     args: Mapping[str, object], env: Mapping[str, object], facts: ModelFacts, version: Version, *, encoder: bool
 ) -> Beside:
-    """Return what the flags take; ``args`` are by their long names, what is JSON is a map.
+    """Return what the flags take; ``args`` are by their long names, and JSON values are maps.
 
     Raises:
         InputError: a number of the model's config that is missing, is none, or is impossible.
@@ -95,9 +95,9 @@ def beside(
 
 
 def _images(args: Mapping[str, object], ranks: int, servers: int, *, encoder: bool) -> Iterator[Item]:
-    """Yield the cache of processed images, as soon as a flag says how large or how often it is there.
+    """Yield the cache of processed images if a flag sets its size or the number of its copies.
 
-    By itself vLLM lets it grow to 4 GiB in each process, with the images that come: that is in no claim.
+    By default vLLM lets it grow to 4 GiB in each process, as images arrive: no claim contains that.
     """
     said = number(args.get("mm-processor-cache-gb"))
     size = round((_IMAGES_DEFAULT if said is None else said) * GIB) * (ranks + servers)

@@ -1,4 +1,4 @@
-"""What a batch takes while it passes through the model: the most that a token needs at one time."""
+"""The memory of a batch on its way through the model: the most that its tokens need at one time."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 _ELEMENT_BYTES: Final = 2
 _SPREAD: Final = 0.6
-"""Of an estimate by these formulas. On a GB10 they were off by up to a third for linear attention (106 to 163 KiB a
-token where 120 are computed), and 306 KiB for Gemma 4 26B with DFlash where 197 are (jethac/dgx-spark-hijinks)."""
+"""The error of these formulas, as a share. On a GB10 they were off by up to a third for linear attention (106 to 163
+KiB a token instead of 120), and for Gemma 4 26B with DFlash 306 KiB instead of 197 (jethac/dgx-spark-hijinks)."""
 _FORMULA: Final = "batched tokens x (4 hidden + 2 intermediate + experts used x (hidden + 2 expert widths)"
 
 
 def activations(shape: Geometry, draft: Geometry | None, given: Settings) -> Iterator[Item]:
-    """Yield what the largest batch takes in one layer: once while vLLM profiles, and again with the first such batch.
+    """Yield the largest batch's memory in one layer: once while vLLM profiles, and again with the first such batch.
 
     26B-A4B: 96 KiB a token by this, 94 measured between 2048 and 8192 (vLLM 0.20.2 on an H200). Qwen3.6-35B-A3B: 120,
     and 106 measured (6.64 GiB of 65,536 tokens, vLLM 0.27.1 on a GB10).
@@ -47,11 +47,11 @@ def _layer(shape: Geometry) -> int:
 
 
 def _linear(shape: Geometry) -> int:
-    """Return the same of a layer with a state: its joined projection, the convolution's output, 32 bits of values."""
+    """Return the same for a layer with a state: its joined projection, the convolution's output, 32 bits of values."""
     return max((group.state.conv_width * 7 // 2 for group in shape.groups if group.state is not None), default=0)
 
 
 def _dflash(draft: Geometry) -> int:
-    """Return what DFlash keeps of each token: the target's states, side by side and joined, and keys and values."""
+    """Return DFlash's numbers per token: the target's states, side by side and joined, and keys and values."""
     cached = sum(2 * group.layers * group.kv_heads * group.head_dim for group in draft.groups)
     return 2 * (draft.features or draft.layers) * draft.hidden + draft.hidden + 2 * cached

@@ -1,7 +1,7 @@
-"""What an engine takes beside weights and cache, as it was measured on two kinds of GPU; a host profile says which.
+"""What an engine takes in addition to weights and cache, measured on two kinds of GPU; a host profile chooses one.
 
-On a GB10 the figures are those of starts that others logged (tests/golden/size/gb10.yaml has those with a cache, and
-each figure names its source). On an H200 they are this project's own.
+The figures for a GB10 come from starts that others logged (tests/golden/size/gb10.yaml has those with a cache, and
+each figure names its source). The figures for an H200 are this project's own.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from sparkctl.memory.constants import Figure
 class Overheads(NamedTuple):
     """The figures of one kind of GPU, in bytes.
 
-    ``context`` is the driver's with the libraries' code, ``workspace`` what kernels and PyTorch's allocator keep.
-    ``transient`` is what a start takes besides, of which ``transient_share`` of the weights is a part, in the middle;
-    ``graphs_estimated`` is what vLLM takes off a cache that a fraction sizes, for graphs before it captures them, and
-    ``profiled`` by how much vLLM's own profile of a start is off, which makes a cache that a fraction sizes less.
+    ``context`` is the driver's context with the libraries' code, ``workspace`` what kernels and PyTorch's allocator
+    keep. ``transient`` is what a start takes in addition; ``transient_share`` of the weights is a part of it, in the
+    middle. ``graphs_estimated``: vLLM subtracts this estimate for graphs from a cache that a fraction sizes, before it
+    captures them. ``profiled`` is the error of vLLM's own profile of a start, which makes such a cache smaller.
 
-    Of several ranks: ``nccl`` is what a rank has on its GPU to reach ranks on other hosts, ``nccl_inside`` those on its
-    own; ``core`` is the engine's process, which has no GPU then, ``worker`` the process of one rank, and ``launcher``
-    that of ``vllm serve`` on a host without the API server.
+    With several ranks: ``nccl`` is what a rank has on its GPU to reach ranks on other hosts, ``nccl_inside`` to reach
+    those on its own host; ``core`` is the engine's process, which then has no GPU, ``worker`` the process of one rank,
+    and ``launcher`` that of ``vllm serve`` on a host without the API server.
     """
 
     context: Figure
@@ -176,5 +176,5 @@ H200: Final = Overheads(
 
 
 def overheads_of(card: str) -> Overheads:
-    """Return the figures of a kind of GPU: a GB10's own, and an H200's for every card with memory of its own."""
+    """Return the figures of a kind of GPU: a GB10's own, and the H200's for every card with its own memory."""
     return GB10 if card == "gb10" else H200

@@ -29,10 +29,10 @@ _LARGEST_GRAPH: Final = 512
 _GRAPH: Final = 113 * 1024
 _FIRST_GRAPH: Final = 60 * MIB
 _KEPT: Final = 0.7
-"""Of the per-layer embeddings' copy that torch.compile makes: 3.67 GiB of 5.25 stay (vLLM 0.20.2 on an H200, E4B)."""
+"""The share of torch.compile's copy of per-layer embeddings that stays: 3.67 of 5.25 GiB (vLLM 0.20.2, H200, E4B)."""
 _STARTED_WITH: Final = 32 * GIB
-"""Beyond so much of weights a start takes no more: 75 GiB of them left 36.25 of 115.6 to the cache (Nemotron-3-Super
-on a GB10, djangodevreng/dgx-spark-benchmarks)."""
+"""Above this much of weights, what a start takes in addition no longer grows: with 75 GiB of weights, 36.25 of 115.6
+GiB were left for the cache (Nemotron-3-Super on a GB10, djangodevreng/dgx-spark-benchmarks)."""
 _PATCHES: Final = 16_384
 """Tokens of the largest picture of a model that takes pictures of any size (Qwen2.5-VL's max_pixels)."""
 _FAST_SAFETENSORS: Final = "fastsafetensors"
@@ -40,7 +40,7 @@ _FREED_AFTER_LOADING: Final = Version("0.27.0.dev0")
 
 
 class SizedEngine(NamedTuple):
-    """What decides an engine's overhead. ``loaded_bytes`` are its weights, a draft model's among them."""
+    """The inputs of an engine's overhead. ``loaded_bytes`` are its weights, including those of a draft model."""
 
     shape: Geometry
     draft: Geometry | None
@@ -50,7 +50,7 @@ class SizedEngine(NamedTuple):
 
 
 def overhead(engine: SizedEngine) -> list[Item]:
-    """Return what an engine takes beside weights and KV cache; items of no bytes are left out."""
+    """Return what an engine takes in addition to weights and KV cache; items of 0 bytes are left out."""
     shape, given = engine.shape, engine.given
     items = [*activations(shape, engine.draft, given)]
     if given.samples and shape.caches:
@@ -101,10 +101,11 @@ def _on_gpu(engine: SizedEngine) -> Iterator[Item]:
 
 
 def graph_sizes(given: Settings) -> int:
-    """Return how many graphs vLLM captures: pieces for every size, and whole ones for batches that only decode.
+    """Return how many graphs vLLM captures: piecewise ones for every size, whole ones for batches that only decode.
 
-    By vLLM 0.20.2's and 0.32.0's config/vllm.py: 1, 2, 4, every 8th up to 256 and every 16th up to 512, none of them
-    larger than twice the tokens that all sequences decode in a step. E4B with 256 sequences logged 51 and 35.
+    As in config/vllm.py of vLLM 0.20.2 and 0.32.0: sizes 1, 2, 4, every 8th up to 256 and every 16th up to 512, but
+    none larger than twice the number of tokens that all sequences decode in a step. E4B with 256 sequences logged 51
+    and 35.
     """
     step = given.sequences * (1 + given.kv.speculative_tokens)
     largest = min(2 * step, _LARGEST_GRAPH)
@@ -139,7 +140,7 @@ def _on_host(engine: SizedEngine) -> Iterator[Item]:
 
 
 def _transient(engine: SizedEngine) -> Iterator[Item]:
-    """Yield what a start takes and gives back: compilers, autotuning, and what is loaded twice for a moment."""
+    """Yield memory that a start takes and gives back: compilers, autotuning, and what is briefly loaded twice."""
     given, figures = engine.given, engine.figures
     figure = figures.transient_eager if given.eager else figures.transient
     weights = min(engine.loaded_bytes, _STARTED_WITH)

@@ -1,1 +1,1 @@
-"""What a job that quantizes takes and makes: its peak of memory, and the bytes of its product. Pure."""
+"""The memory of a quantizing job at its peak, and the bytes of its product. Pure."""

@@ -1,4 +1,4 @@
-"""The linear layers of a checkpoint, as the tools that quantize see them, and the lists of what is kept. Pure."""
+"""The linear layers of a checkpoint, as quantizing tools see them, and the lists of layers to keep. Pure."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 MATRIX: Final = 2
 """Dimensions of a linear layer's weight."""
 STACKED: Final = 3
-"""Dimensions of experts that are one tensor."""
+"""Dimensions of a weight that holds all experts of a layer."""
 FUSED: Final = re.compile(r"(.*\.experts)\.(gate_up_proj|down_proj)(?:\.weight)?$")
 UNFUSED: Final = {"gate_up_proj": ("gate_proj", "up_proj"), "down_proj": ("down_proj",)}
-"""What the experts that are one tensor are one by one."""
+"""The single weights of an expert in each weight that holds all experts."""
 
 
 class Linear(NamedTuple):
@@ -32,7 +32,7 @@ class Linear(NamedTuple):
 
 
 def linear(tensors: Iterable[Tensor]) -> Iterator[tuple[str, Linear]]:
-    """Yield the linear layers by the names of their modules: experts that are one tensor one by one."""
+    """Yield the linear layers by the names of their modules; experts in one tensor are yielded one by one."""
     for tensor in tensors:
         fused = FUSED.match(tensor.name)
         if fused and len(tensor.shape) == STACKED:
@@ -50,15 +50,15 @@ def linear(tensors: Iterable[Tensor]) -> Iterator[tuple[str, Linear]]:
 
 
 def _looked_up(name: str) -> bool:
-    """Return whether a matrix is a table of which rows are looked up, and no linear layer; an output's head is one."""
+    """Return whether a matrix is a table whose rows are looked up, not a linear layer; an output head is not."""
     return component_of(name) in {"embedding", "per-layer embedding"} and "lm_head" not in name
 
 
 def names_it(module: str, patterns: Iterable[str]) -> bool:
-    """Return whether one of the patterns names a module; an expression that is none names nothing.
+    """Return whether one of the patterns names a module; an invalid expression names nothing.
 
-    A name is one of a module, or of the last parts of one; ``re:`` and a regular expression that its beginning matches;
-    or a glob.
+    A pattern is the name of a module or the last parts of it; or a glob; or ``re:`` and a regular expression that
+    matches the beginning of the name.
     """
     return any(_matches(module, pattern) for pattern in patterns)
 

@@ -1,8 +1,8 @@
 """How many bytes a quantized model will have, from its source, its scheme and the list of what is kept. Pure.
 
-The same sum judges a product that is there (``sparkctl.memory.product``) and says, before a job has run, how much room
-its product needs. Every layer that is quantized has the scheme's bits for each parameter and its scales beside them;
-everything else is as it was.
+The same sum checks a finished product (``sparkctl.memory.product``) and tells before a job runs how much room its
+product needs. Every quantized layer has the scheme's bits for each parameter plus its scales; everything else stays
+as it was.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from sparkctl.memory.weights.tensors import Tensor
 
 ANY: Final = LoadOptions(vllm=QUERY_ALONE)
-"""How a declared quantization is read, which no flag changes."""
+"""The options for reading a declared quantization; no flag changes it."""
 _SCALE_BITS: Final = 16
 """A scale of a row or a block: compressed-tensors keeps it in the model's own 16 bits (llm-compressor 0.14.0.1)."""
 _NVFP4_LAYER_BYTES: Final = 4
-"""NVFP4: a scale of 32 bits for each layer beside those of its groups."""
+"""NVFP4: a scale of 32 bits for each layer, in addition to the scales of its groups."""
 _SHAPE_BYTES: Final = 16
 """Packed integers of compressed-tensors: ``weight_shape``, two numbers of 64 bits for each layer."""
 _BF16_BYTES: Final = 2
@@ -44,7 +44,7 @@ _CHANNELS: Final = frozenset({"W8A8", "INT8"})
 
 
 class _Width(NamedTuple):
-    """The bits of a parameter, scales of groups among them; bytes beside for each row and for each layer."""
+    """The bits of a parameter, scales of groups included, and the additional bytes for each row and for each layer."""
 
     bits: float
     row_bytes: int = 0
@@ -52,7 +52,7 @@ class _Width(NamedTuple):
 
 
 def predicted_bytes(source: ModelFacts, scheme: str, ignored: Sequence[str], *, spare: bool = False) -> int | None:
-    """Return the bytes of the safetensors of what a job will make; None where the scheme or the source is not known.
+    """Return the bytes of the safetensors that a job will make; None if the scheme or the source is not known.
 
     Args:
         source: the model of 16 bits. With its tensors the sum is exact but for a few bytes a layer; of facts alone it
@@ -78,7 +78,7 @@ def predicted_bytes(source: ModelFacts, scheme: str, ignored: Sequence[str], *, 
 
 
 def declaration(scheme: str, ignored: Sequence[str]) -> dict[str, Any] | None:
-    """Return what a product's config.json will say of a scheme, as far as its bytes depend on it; None: not known.
+    """Return what a product's config.json will say about a scheme, as far as its bytes depend on it; None if not known.
 
     Names are those of compressed-tensors' presets (its quant_scheme.py, 0.19.0) and of ModelOpt's configurations.
     """
@@ -116,9 +116,9 @@ def without_spare(tensors: Iterable[Tensor], shared: range | None) -> list[Tenso
 
 
 def expected_bytes(before: Collection[Tensor], layers: Iterable[Linear], config: Mapping[str, Any]) -> int | None:
-    """Return the bytes of a product of the tensors ``before`` in which ``layers`` are quantized as its config says.
+    """Return the bytes of a product: the tensors ``before``, with ``layers`` quantized as its config says.
 
-    None where its scheme is not known.
+    None if its scheme is not known.
     """
     width = _width(config)
     if width is None:
@@ -149,7 +149,7 @@ def _width(config: Mapping[str, Any]) -> _Width | None:
 
 
 def _weights_of(declared: Mapping[str, Any]) -> tuple[str, int | None]:
-    """Return what has one scale (tensor, channel, group, block) and the bits, by compressed-tensors' first group."""
+    """Return what shares one scale (tensor, channel, group, block) and the bits, by compressed-tensors' first group."""
     groups = declared.get("config_groups")
     for group in groups.values() if isinstance(groups, dict) else ():
         weights = group.get("weights") if isinstance(group, dict) else None
@@ -160,7 +160,7 @@ def _weights_of(declared: Mapping[str, Any]) -> tuple[str, int | None]:
 
 
 def _of_parts(config: Mapping[str, Any]) -> int | None:
-    """Return the bytes of a product whose source is known by its config.json alone: 16 bits for what is not quantized.
+    """Return a product's bytes if only its source's config.json is known: what is not quantized counts 16 bits.
 
     A scale for each row is not counted: it is less than 0.1 % of a layer of more than 2,000 columns.
     """

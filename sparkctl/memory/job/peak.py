@@ -1,10 +1,10 @@
-"""The most memory that a job takes, from the rules of its script and the bytes of the model that it reads. Pure.
+"""The peak memory of a job, from the rules of its script and the bytes of the model that it reads. Pure.
 
 A rule is ``base + input x bytes of the input's weights + shard x bytes of its largest shard``. Its factors count the
-pages of the source that are mapped into memory, which the kernel can take back, and without which a tool reads every
-layer twice. On a GB10 what the CPU maps and what the GPU copies share one memory: a rule that was measured with a GPU
-counts both together, and one that was measured on a CPU does not know what a GPU's copies take. Either is an estimate
-until the job has run here.
+pages of the source that are mapped into memory; the kernel can take them back, but then a tool reads every layer
+twice. On a GB10 the CPU's mapped pages and the GPU's copies share one memory: a rule measured with a GPU counts both
+together, and a rule measured on a CPU does not know the GPU's copies. Either is an estimate until the job has run
+here.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 MARGIN: Final = 0.05
 LEAST_MARGIN: Final = 256 * MIB
-"""What is added to a measured peak, at least: margins and no measurement. The container gets no more than its peak, and
-the kernel counts what no process shows as its own too: files in /tmp, pages that are being written."""
+"""The least margin that is added to a measured peak, a choice. The container gets no more than its peak, and the kernel
+also counts what no process shows as its own: files in /tmp, pages that are being written."""
 _BF16_BYTES: Final = 2
 _EXPERTS: Final = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 """What a config.json calls the number of experts (Gemma, Qwen; Mixtral, gpt-oss, MiniMax; DeepSeek, GLM; Phi)."""
@@ -36,7 +36,7 @@ class Factors(Protocol):
 
     @property
     def base(self) -> int:
-        """What it takes whatever the input is, in bytes."""
+        """The bytes that do not depend on the input."""
 
     @property
     def input(self) -> float | None:
@@ -56,7 +56,7 @@ class PeakRule(Factors, Protocol):
 
 
 class ScriptRule(PeakRule, Protocol):
-    """A rule of a script that holds for some of its parameters and models."""
+    """A script's rule that holds for some of its parameters and models."""
 
     @property
     def when(self) -> Mapping[str, Any]:
@@ -64,15 +64,15 @@ class ScriptRule(PeakRule, Protocol):
 
     @property
     def experts(self) -> bool | None:
-        """For models with experts, without, or (None) any."""
+        """True: for models with experts; False: for models without; None: for all."""
 
     @property
     def gpus(self) -> bool | None:
-        """Measured with a GPU, without, or (None) holding for both."""
+        """True: measured with a GPU; False: without; None: valid for both."""
 
     @property
     def card(self) -> Factors | None:
-        """What of it is on a GPU with its own memory, None: not known."""
+        """The part on a GPU with its own memory, None if not known."""
 
     @property
     def times(self) -> str | None:
@@ -92,11 +92,11 @@ class JobInputSize(NamedTuple):
 
 
 class JobPeak(NamedTuple):
-    """The most that a job takes, in bytes; ``parts`` says of what it is the sum, ``source`` who measured it and how.
+    """The peak memory of a job, in bytes; ``parts`` is the sum in words, ``source`` who measured it and how.
 
-    ``base_bytes`` of it are the tool's own code, which no device copies. ``card_bytes`` is what is on a GPU with its
-    own memory, with its own ``card_parts``; None: not known. ``with_gpu``: it was measured with a GPU. ``estimated``:
-    no run of it here was measured.
+    ``base_bytes`` of it are the tool's own code, which is not copied to a device. ``card_bytes`` is the part on a GPU
+    with its own memory, and ``card_parts`` the sum for it; None: not known. ``with_gpu``: it was measured with a GPU.
+    ``estimated``: no run on this host was measured.
     """
 
     bytes: int
@@ -110,13 +110,13 @@ class JobPeak(NamedTuple):
 
 
 def peak(rule: PeakRule, size: JobInputSize, at_a_time: int = 1) -> JobPeak:
-    """Return what a rule says of an input, of which so many files are worked on at a time."""
+    """Return a rule's peak for an input of which ``at_a_time`` files are worked on at once."""
     count, told = _summed(rule, size, at_a_time)
     return JobPeak(count, told, rule.source, base_bytes=round(rule.base))
 
 
 def script_peak(rule: ScriptRule, parameters: Mapping[str, object], size: JobInputSize) -> JobPeak:
-    """Return what the rule of a script says of an input with these parameters."""
+    """Return the peak by a script's rule for an input and these parameters."""
     many = at_a_time(rule, parameters)
     found = peak(rule, size, many)._replace(with_gpu=rule.gpus is True)
     if rule.card is None:
@@ -126,7 +126,7 @@ def script_peak(rule: ScriptRule, parameters: Mapping[str, object], size: JobInp
 
 
 def _summed(rule: Factors, size: JobInputSize, at_a_time: int) -> tuple[int, str]:
-    """Return the bytes that factors make of an input, and the sum in words."""
+    """Return the bytes that the factors give for an input, and the sum in words."""
     told = [f"{format_gib(rule.base)} for the tool itself"] if rule.base else []
     count = float(rule.base)
     if rule.input:
@@ -144,7 +144,7 @@ def _summed(rule: Factors, size: JobInputSize, at_a_time: int) -> tuple[int, str
 
 
 def _shown(count: int) -> str:
-    """Return bytes as sums have them; of a tiny model they would be 0.0 GiB."""
+    """Return bytes as sums show them; for a tiny model GiB would show 0.0."""
     return format_gib(count) if count >= GIB // 10 else format_bytes(count)
 
 
@@ -154,7 +154,7 @@ def declared_peak(count: int, source: str) -> JobPeak:
 
 
 def measured_peak(counts: Sequence[int]) -> JobPeak:
-    """Return the peak of a job that was run here, by the most that its runs were seen to take, and a margin."""
+    """Return the peak of a job that ran here: the most that its runs were seen to take, plus a margin."""
     runs = "1 run" if len(counts) == 1 else f"{len(counts)} runs"
     more = max(round(max(counts) * MARGIN), LEAST_MARGIN)
     told = f"{format_gib(max(counts))}, the most of {runs} of it on this host, and {format_bytes(more)} of margin"
@@ -164,7 +164,7 @@ def measured_peak(counts: Sequence[int]) -> JobPeak:
 def rule_for(
     rules: Iterable[ScriptRule], parameters: Mapping[str, object], *, experts: bool, gpus: bool
 ) -> ScriptRule | None:
-    """Return the first rule that holds for these parameters, such a model and (``gpus``) GPUs, None where none does."""
+    """Return the first rule for these parameters, for a model with ``experts`` or not, and for ``gpus``, or None."""
     return next(
         (
             rule
@@ -178,17 +178,17 @@ def rule_for(
 
 
 def at_a_time(rule: ScriptRule, parameters: Mapping[str, object]) -> int:
-    """Return how many files are worked on at a time by these parameters."""
+    """Return how many files are worked on at a time with these parameters."""
     count = parameters.get(rule.times) if rule.times is not None else 1
     return count if type(count) is int and count > 0 else 1
 
 
 def input_size(facts: ModelFacts, shard_bytes: int | None, repo: str | None = None) -> JobInputSize | None:
-    """Return the weights of a model: by its tensors, else by its config.json, else by what its facts say of them.
+    """Return the weights of a model: from its tensors, else from its config.json, else from its declared facts.
 
-    None where they say nothing. A size that somebody wrote down is rounded, and often of another unit.
+    None if none of them gives the size. A declared size is rounded, and often in another unit.
 
-    ``shard_bytes`` is its largest file, None where its files are not here.
+    ``shard_bytes`` is the size of its largest file, None if its files are not here.
 
     Raises:
         InputError: its config.json has a number that is none, or is impossible.
@@ -209,7 +209,7 @@ def input_size(facts: ModelFacts, shard_bytes: int | None, repo: str | None = No
 
 
 def has_experts(facts: ModelFacts) -> bool:
-    """Return whether a model is one of experts, by its tensors or its config.json."""
+    """Return whether a model has experts, by its tensors or its config.json."""
     if any(FUSED.match(tensor.name) or ".experts." in tensor.name for tensor in facts.tensors):
         return True
     nested = [

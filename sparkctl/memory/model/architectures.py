@@ -1,4 +1,4 @@
-"""Which layers own cache, by architecture: one reading for each way in which vLLM builds its models.
+"""The layers that own cache, by architecture: one reading for each way in which vLLM builds its models.
 
 Read in vLLM 0.33.0's ``model_executor/models``; 0.21.0 and 0.32.0 agree unless said.
 """
@@ -26,7 +26,7 @@ _NEMOTRON_H_WORDS: Final = {"mamba": LINEAR, "attention": FULL}
 
 
 class LayerReading(NamedTuple):
-    """The layers that own cache, those that drafting by MTP adds, and the number of all layers."""
+    """The layers that own cache, the layers that drafting by MTP adds, and the number of all layers."""
 
     groups: tuple[LayerGroup, ...]
     mtp: tuple[LayerGroup, ...]
@@ -35,7 +35,7 @@ class LayerReading(NamedTuple):
 
 
 def read(family: str, keys: Keys) -> LayerReading | None:
-    """Return what ``family`` makes of a config, or None where its keys are not those of that family.
+    """Return the layers that ``family`` reads from a config, or None if its keys are not those of that family.
 
     Raises:
         InputError: a number that is missing, or is impossible.
@@ -81,7 +81,7 @@ def _qwen3_5(keys: Keys) -> Layers | None:
 
 
 def _qwen_hybrid(keys: Keys, linear: LayerGroup) -> Layers | None:
-    """Return one full layer in each interval; the others keep a state."""
+    """Return one layer of full attention in each interval; the others keep a state."""
     types = attention.layer_types(keys)
     if types is None:
         interval = keys.count("full_attention_interval")
@@ -90,7 +90,7 @@ def _qwen_hybrid(keys: Keys, linear: LayerGroup) -> Layers | None:
 
 
 def _granite_hybrid(keys: Keys) -> Layers | None:
-    """Granite 4: as listed, and Mamba where nothing is; its heads share the hidden width."""
+    """Granite 4: layers as listed, all Mamba if nothing is listed; its heads share the hidden width."""
     name = "layer_types" if "layer_types" in keys else "layers_block_type"
     types = attention.layer_types(keys, name) or [LINEAR] * keys.layers
     mamba = state_layers.parallel_mamba2(keys) if LINEAR in types else None
@@ -114,7 +114,7 @@ def _jamba(keys: Keys) -> Layers:
 
 
 def _nemotron_h(keys: Keys) -> Layers:
-    """Return what the pattern says of each layer; a window in the config holds for those that attend."""
+    """Return each layer as the pattern says; a window in the config applies to the attention layers."""
     types = _nemotron_h_types(keys)
     attending = attention.sliding(keys) if FULL in types else None
     state = state_layers.nemotron_h(keys) if LINEAR in types else None
@@ -189,7 +189,7 @@ _OTHERS: Final[dict[str, Callable[[Keys], Layers | None]]] = {
 
 
 def _mtp(family: str, keys: Keys, layers: Layers) -> Layers:
-    """Return the layers that own cache among those that a checkpoint brings for drafting (vLLM's ``*_mtp.py``)."""
+    """Return the cache-owning layers among the drafting layers of a checkpoint (vLLM's ``*_mtp.py``)."""
     number = keys.count(name, least=0, most=MAX_LAYERS) if (name := _mtp_key(keys)) else 0
     if not number:
         return []

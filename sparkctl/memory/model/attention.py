@@ -1,7 +1,7 @@
 """Readings of models whose layers all attend: full, sliding, chunked, or MLA. Each returns one group a layer.
 
-A layer whose model gives it no window of its own takes the config's ``sliding_window`` if the config lists no kinds of
-layers, or only sliding ones (vLLM 0.33.0 ``engine/arg_utils.py``, where CacheConfig is made; 0.21.0 alike).
+A layer whose model gives it no window of its own takes the config's ``sliding_window``, if the config lists no kinds
+of layers or only sliding ones (vLLM 0.33.0 ``engine/arg_utils.py``, where CacheConfig is made; same in 0.21.0).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LINEAR: Final = "linear_attention"
 # transformers 5.19 configuration_utils.py renames the older words.
 _RENAMED: Final = {"attention": FULL, "mamba": LINEAR}
 _INDEXER_BLOCK: Final = 128
-"""DeepSeek V3.2's indexer keeps a byte a number, and 4 bytes of scale for each 128 (vLLM 0.33.0 deepseek_v2.py)."""
+"""DeepSeek V3.2's indexer: one byte a number, and 4 bytes of scale for each 128 (vLLM 0.33.0 deepseek_v2.py)."""
 
 
 def full(keys: Keys, index: int = 0) -> LayerGroup:
@@ -58,7 +58,7 @@ def listed(keys: Keys) -> Layers | None:
 
 
 def plain(keys: Keys) -> Layers | None:
-    """Return models whose class in vLLM reads no kinds of layers: a mixed list leaves every layer full attention."""
+    """Models whose vLLM class reads no kinds of layers: with a mixed list, every layer is full attention."""
     types = layer_types(keys)
     if types is not None and not set(types) <= {FULL, SLIDING}:
         return None
@@ -67,9 +67,9 @@ def plain(keys: Keys) -> Layers | None:
 
 
 def qwen(keys: Keys) -> Layers | None:
-    """Qwen 2 and 3 dense: the window counts only where it holds for every layer.
+    """Qwen 2 and 3 dense: the window counts only if it applies to every layer.
 
-    vLLM refuses one for some layers (0.33.0 models/qwen2.py); those are counted as full attention.
+    vLLM refuses a window for some layers only (0.33.0 models/qwen2.py); such models count as full attention.
     """
     types = qwen_types(keys)
     return None if types is None else plain(keys if set(types) == {SLIDING} else keys.without("sliding_window"))
@@ -164,7 +164,7 @@ def mla_layer(keys: Keys) -> LayerGroup:
 
 
 def indexer(keys: Keys) -> LayerGroup:
-    """Return the keys by which a layer of sparse attention finds its tokens."""
+    """Return the cached keys with which a layer of sparse attention selects its tokens."""
     width = keys.count("index_head_dim")
     return LayerGroup(Kind.MLA, 1, 1, width + width // _INDEXER_BLOCK * 4, element_bytes=1)
 

@@ -1,4 +1,4 @@
-"""The numbers of a config.json, read with care: what is missing, what is impossible, what has another name."""
+"""The numbers of a config.json, read with care: missing ones, impossible ones, and ones with another name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_NUMBER: Final = 2**31
-"""No count or width in a config.json is larger; 10^12 is a mistake, not a model."""
+"""The limit of every count or width in a config.json: 10^12 is a mistake, not a model."""
 MAX_LAYERS: Final = 10_000
 
 # Other names of the same thing: GPT-2, Falcon, ChatGLM, MPT (vLLM 0.33.0 transformers_utils/
@@ -36,7 +36,7 @@ def wrong(name: str, expected: str, found: object, *, said: str = "") -> InputEr
 
 
 class Keys:
-    """The keys of one config. A key that is written as null is as good as absent: it has no default either."""
+    """The keys of one config. A key that is null counts as absent, and then has no default either."""
 
     def __init__(self, written: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> None:
         values = {str(key): value for key, value in written.items()}
@@ -67,7 +67,7 @@ class Keys:
         return next((self.count(name, least=0) for name in names if name in self.values), 0)
 
     def largest(self, *names: str) -> int:
-        """Return the first of these numbers that is there and may be written once for each layer, or 0."""
+        """Return the first of these numbers that is there, or 0; if it is a list for each layer, its largest entry."""
         for name in names:
             value = self.values.get(name)
             if isinstance(value, list):
@@ -77,7 +77,7 @@ class Keys:
         return 0
 
     def at(self, name: str, index: int) -> int:
-        """Return a number of one layer: written once for all, or in a list of one for each."""
+        """Return a number for one layer: either one value for all layers, or an entry in a list."""
         value = self.values.get(name)
         if not isinstance(value, list):
             return self.count(name)
@@ -109,7 +109,7 @@ class Keys:
         return self.first("sliding_window") or None
 
     def kv_heads(self, index: int = 0) -> int:
-        """Return a layer's key-value heads: as many as there are query heads, where that is not written."""
+        """Return a layer's number of key-value heads; if it is not given, that of the query heads."""
         if "num_key_value_heads" not in self.values:
             return self.at("num_attention_heads", index)
         return self.at("num_key_value_heads", index)

@@ -1,8 +1,8 @@
-"""Which reading stands for a ``model_type``, and what its config may leave out.
+"""The reading for each ``model_type``, and the defaults for keys that its config may omit.
 
-Values from transformers 5.19's configuration classes (``models/*/configuration_*.py``), for what is newer from 5.24's
-and from vLLM 0.33.0's (``transformers_utils/configs``, ``models/inkling/configs.py``); a model_type that shares
-another's class has its row.
+Values from transformers 5.19's configuration classes (``models/*/configuration_*.py``); for newer models from 5.24's
+and from vLLM 0.33.0's (``transformers_utils/configs``, ``models/inkling/configs.py``). A model_type that shares
+another's class has the row of that class.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Family(NamedTuple):
 
 
 IDENTITY: Final = frozenset({"num_hidden_layers", "hidden_size", "num_attention_heads", "max_position_embeddings"})
-"""What every model writes of itself: left out only inside a multimodal config, which keeps what differs."""
+"""Keys that every model writes; they may be missing only inside a multimodal config, which keeps what differs."""
 
 
 def _row(family: str, shape: tuple[int, int, int, int | None, int, int], **more: Any) -> Family:  # noqa: ANN401  (JSON)
@@ -332,4 +332,4 @@ SAME: Final[dict[str, str]] = {
     "xlm-roberta": "roberta",
     "gte": "new",
 }
-"""Types whose cache is read as another's: wrappers whose text part has no type of its own, and shared classes."""
+"""Types that are read as another type: wrappers whose text part has no type of its own, and shared classes."""

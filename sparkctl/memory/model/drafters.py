@@ -1,4 +1,4 @@
-"""Draft models whose class says what they are: DFlash, EAGLE and EAGLE 3 (vLLM 0.32.0 models/registry.py)."""
+"""Draft models with classes of their own: DFlash, EAGLE and EAGLE 3 (vLLM 0.32.0 models/registry.py)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DFLASH_SLIDES: Final = Version("0.25.0.dev0")
-"""The first release in which DFlash's layers have windows; before all attend to the whole context (vLLM 0.24.0 and
+"""The first release in which DFlash's layers have windows; before, all attend to the whole context (vLLM 0.24.0 and
 0.25.1 models/qwen3_dflash.py)."""
 
 
@@ -28,7 +28,7 @@ class Drafter(StrEnum):
 
 
 def drafter_of(architecture: str) -> Drafter | None:
-    """Return which draft model an architecture of a config.json names, None for any other model."""
+    """Return the kind of draft model that an architecture of a config.json is, None for any other model."""
     name = architecture.lower()
     if "dflash" in name:
         return Drafter.DFLASH
@@ -68,7 +68,7 @@ def as_built(groups: Sequence[LayerGroup], drafter: Drafter | None, vllm: Versio
 
 
 def features(keys: Keys) -> int:
-    """Return how many of the target's hidden states a drafter reads at once: what its first projection takes in."""
+    """Return how many of the target's hidden states a drafter reads at once: the input of its first projection."""
     for name in ("dflash_config", "eagle_config"):
         own = keys.get(name)
         listed = own.get("target_layer_ids", own.get("layer_ids")) if isinstance(own, dict) else None

@@ -23,15 +23,15 @@ __all__ = ["Geometry", "Kind", "LayerGroup", "RecurrentState", "geometry"]
 
 
 class Geometry(NamedTuple):
-    """What of a model's shape decides its memory. ``known`` is False where ``groups`` are an upper bound.
+    """The properties of a model that decide its memory. ``known`` is False if ``groups`` are an upper bound.
 
-    ``mtp`` are the layers that own cache and are loaded only for ``speculative: {method: mtp}``. ``kv_cache_dtype`` is
-    what ``--kv-cache-dtype auto`` comes to where the checkpoint was made for a quantized cache. ``caches`` is False for
-    an encoder, which reads a text at once and keeps nothing of it: its ``groups`` are layers all the same.
-    ``shared_expert_intermediate`` is the width of all shared experts together. ``state_chunk`` are the tokens of a
-    chunk of a model whose class can cache a state at every block, None for others. ``drafter``: the kind of a draft
-    model that has a class of its own, and ``features`` how many of its target's states it reads. ``patch_bytes``: what
-    a token of a picture takes in a vision tower whose pictures may have any size, else 0.
+    ``mtp`` are the cache-owning layers that are loaded only for ``speculative: {method: mtp}``. ``kv_cache_dtype`` is
+    the result of ``--kv-cache-dtype auto`` if the checkpoint was made for a quantized cache. ``caches`` is False for an
+    encoder, which reads a whole text at once and keeps nothing of it; its ``groups`` are still its layers.
+    ``shared_expert_intermediate`` is the width of all shared experts together. ``state_chunk`` is the number of tokens
+    in a chunk if the model's class can cache a state at every block, else None. ``drafter`` is the kind of a draft
+    model with a class of its own, and ``features`` how many of its target's states it reads. ``patch_bytes`` is the
+    memory of a picture's token in a vision tower that takes pictures of any size, else 0.
     """
 
     architecture: str
@@ -142,7 +142,7 @@ def text_keys(config: Mapping[str, Any]) -> tuple[Keys, str]:
 
 
 def reads_at_once(config: Mapping[str, Any]) -> bool:
-    """Return whether a model reads a text at once, every token with those after it, and so caches nothing.
+    """Return whether a model reads a whole text at once, each token with the tokens after it, and so caches nothing.
 
     Raises:
         InputError: a part that is no map.
@@ -174,7 +174,7 @@ def _keys(config: Mapping[str, Any], text: Mapping[str, Any], kind: str) -> Keys
     if nested and "vocab_size" not in written:
         written |= {"vocab_size": config["vocab_size"]} if config.get("vocab_size") is not None else {}
     if kind == "whisper":
-        # Without a prefix these are its encoder's (transformers configuration_whisper.py); the text is its decoder's.
+        # Keys without a prefix are the encoder's (transformers configuration_whisper.py); the text is the decoder's.
         written |= {to: written[of] for to, of in _OF_ITS_DECODER.items() if written.get(of) is not None}
     if str(config.get("model_type")) in _SHARING_DRAFTS:
         written["num_kv_shared_layers"] = written.get("num_hidden_layers")
@@ -184,15 +184,15 @@ def _keys(config: Mapping[str, Any], text: Mapping[str, Any], kind: str) -> Keys
     keys = Keys(written, defaults)
     heads = keys.get("num_attention_heads")
     fewer = isinstance(heads, int) and heads < defaults.get("num_key_value_heads", 0)
-    # More key-value heads than query heads are none of the model's: the class's default is another model's.
+    # More key-value heads than query heads cannot be the model's own: the class's default is for another model.
     return Keys(written, {key: value for key, value in defaults.items() if not fewer or key != "num_key_value_heads"})
 
 
 def _reads_both_ways(architecture: str, keys: Keys, kind: str) -> bool:
     """Return whether every token sees those after it, which needs no cache (``EncoderOnlyAttention`` in vLLM 0.32.0).
 
-    Encoders do, and models for text that were trained so or are told so: ``is_causal`` is read by the classes of Llama,
-    Qwen 2 and 3 and Gemma 3 (models/qwen2.py), EmbeddingGemma's word for it by its config (models/config.py).
+    This holds for encoders, and for text models that were trained or configured that way: the classes of Llama, Qwen 2
+    and 3 and Gemma 3 read ``is_causal`` (models/qwen2.py), EmbeddingGemma's config has its own key (models/config.py).
     """
     if kind in KNOWN and KNOWN[kind].family == "encoder":
         return True
@@ -222,7 +222,7 @@ def _architecture(config: Mapping[str, Any]) -> str:
 
 
 def _expert_width(keys: Keys) -> int:
-    """Return the width of one expert: where no key of its own says it, experts are as wide as a dense layer."""
+    """Return the width of one expert; if no key gives it, experts are as wide as a dense layer."""
     own = keys.largest("moe_intermediate_size")
     return own or (keys.largest("intermediate_size") if keys.largest(*_EXPERTS) else 0)
 
@@ -230,7 +230,7 @@ def _expert_width(keys: Keys) -> int:
 def _shared_width(keys: Keys) -> int:
     named = keys.largest(*_SHARED)
     number = keys.largest("n_shared_experts", "num_shared_experts", "moe_num_shared_experts")
-    # Nemotron-H names the width of one of them, the others that of all.
+    # Nemotron-H gives the width of one shared expert, the other models that of all together.
     if named:
         return named * (number or 1) if "moe_shared_expert_intermediate_size" in keys else named
     return number * _expert_width(keys)
@@ -243,7 +243,7 @@ def _state_chunk(keys: Keys, kind: str) -> int | None:
 
 
 def _patch_bytes(config: Mapping[str, Any]) -> int:
-    """Return what a token of a picture takes in its tower at one time: residuals and the feed-forward, 16 bits each."""
+    """Return the bytes of a picture's token in its tower at one time: residuals and feed-forward, 16 bits each."""
     vision = config.get("vision_config")
     if not isinstance(vision, dict) or vision.get("spatial_merge_size") is None:
         return 0
@@ -255,9 +255,9 @@ def _patch_bytes(config: Mapping[str, Any]) -> int:
 def _max_context(keys: Keys, kind: str) -> int | None:
     """Return the longest context that vLLM accepts by itself, or None where the config does not say it.
 
-    A rope scaling stretches it by its factor, as vLLM's ``_get_and_verify_max_len`` has it: yarn from the length that
-    it names as the original one (0.21.0; 0.33.0 takes the config's maximum to be stretched already). Where this is too
-    long, vLLM says so itself. Gemma 3's maximum is known to be stretched.
+    A rope scaling multiplies it by its factor, as in vLLM's ``_get_and_verify_max_len``: for yarn, the original length
+    that it names (0.21.0; 0.33.0 takes the config's maximum as already scaled). If this is too long, vLLM itself
+    reports it. Gemma 3's maximum is known to be scaled already.
     """
     longest = keys.first("model_max_length") or min((keys.first(name) for name in _CONTEXTS if name in keys), default=0)
     if not longest:

@@ -43,13 +43,13 @@ class RecurrentState:
 
 
 class LayerGroup(NamedTuple):
-    """``layers`` layers of one shape that own cache. ``window`` is in tokens: of sliding or chunked attention.
+    """``layers`` layers of one shape that own cache. ``window`` is in tokens, for sliding or chunked attention.
 
-    MLA has one head of ``head_dim`` (latent and rotary) and no values; ``value_dim`` is None where values are as wide
-    as keys. A layer with a ``state`` has no heads. ``element_bytes`` are the bytes of one cached number where
-    ``--kv-cache-dtype`` does not decide it: DeepSeek V3.2's indexer keeps bytes. ``block`` are the tokens of a block
-    where ``--block-size`` does not decide them, and ``page`` the bytes of one, with what aligns it, where the model's
-    class sets them: such layers are packed.
+    MLA has one head of ``head_dim`` (latent and rotary) and no values; ``value_dim`` is None if values are as wide as
+    keys. A layer with a ``state`` has no heads. ``element_bytes`` is the size of one cached number if
+    ``--kv-cache-dtype`` does not decide it: DeepSeek V3.2's indexer keeps bytes. ``block`` is the number of tokens in a
+    block if ``--block-size`` does not decide it, and ``page`` the bytes of a block, aligned, if the model's class sets
+    them: such layers are packed.
     """
 
     kind: Kind
@@ -65,7 +65,7 @@ class LayerGroup(NamedTuple):
 
 
 def merged(layers: Iterable[LayerGroup]) -> tuple[LayerGroup, ...]:
-    """Return the layers with those of one shape taken together, in the order of their first."""
+    """Return the groups with equal ones merged, in the order of first appearance."""
     counted: dict[LayerGroup, int] = {}
     for layer in layers:
         shape = layer._replace(layers=1)

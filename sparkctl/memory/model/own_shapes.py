@@ -1,6 +1,6 @@
 """Readings of models whose sliding layers have heads of their own, or that keep something beside keys and values.
 
-Read in vLLM 0.33.0 unless said; each turns the window off for the layers that attend to all.
+Read in vLLM 0.33.0 unless said; each reading turns the window off for the layers of full attention.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sparkctl.memory.model.layers import Kind, LayerGroup, RecurrentState
 
 _CONV: Final = "conv"
 _INKLING: Final = {"hybrid": FULL, "hybrid_sliding": SLIDING}
-"""What transformers 5.24's Inkling calls them."""
+"""The names of these layers in transformers 5.24's Inkling."""
 _SIXTEEN_BITS: Final = 2
 _ROW: Final = 584
 """Bytes of a state of DeepSeek V4: 448 of fp8, 64 numbers of 16 bits, 8 of scales."""
@@ -28,7 +28,7 @@ def laguna(keys: Keys) -> Layers | None:
 
 
 def step3p5(keys: Keys) -> Layers | None:
-    """Step 3.5 and 3.7: kinds as listed, of which those of the drafting layers come last (models/step3p5.py)."""
+    """Step 3.5 and 3.7: kinds as listed; the entries of the drafting layers come last (models/step3p5.py)."""
     listed = keys.get("layer_types")
     if listed is None:
         return [full(keys, index) for index in range(keys.layers)]
@@ -103,7 +103,7 @@ def _inkling_types(keys: Keys) -> list[str] | None:
 
 
 def _convolutions(shape: LayerGroup, keys: Keys) -> LayerGroup:
-    """Return what a layer keeps of its convolutions' inputs: keys, values, and two of the model's width."""
+    """Return the cached inputs of a layer's convolutions: keys, values, and two of the model's width."""
     reach = keys.first("sconv_kernel_size", "conv_kernel_size")
     width = 2 * shape.head_dim + 2 * (keys.count("hidden_size") // shape.kv_heads)
     padded = 1 << (width - 1).bit_length()
@@ -142,10 +142,10 @@ def _windowed(shape: LayerGroup, keys: Keys) -> LayerGroup:
 
 
 def deepseek_v4(keys: Keys) -> Layers | None:
-    """DeepSeek V4: a window in every layer, and in most a cache of one state for 4 or for 128 tokens.
+    """DeepSeek V4: a window in every layer, and in most layers a cache with one state for 4 or for 128 tokens.
 
-    Where it is one for 4, an index keeps its keys alike. Compressors keep what they have not compressed yet, in 32 bits
-    (vLLM's models/deepseek_v4, with rows of fp8_ds_mla: 584 bytes).
+    A layer with one state for 4 tokens also has an index with keys at the same rate. Compressors keep what they have
+    not compressed yet, in 32 bits (vLLM's models/deepseek_v4, with rows of fp8_ds_mla: 584 bytes).
     """
     ratios = compress_ratios(keys)
     if ratios is None:
@@ -171,7 +171,7 @@ def v4_draft() -> LayerGroup:
 
 
 def compress_ratios(keys: Keys) -> list[int] | None:
-    """Return how many tokens each layer of DeepSeek V4 keeps as one, 1 for none; None where that is not known."""
+    """Return how many tokens each layer of DeepSeek V4 compresses into one, 1 for none; None if that is not known."""
     listed = keys.get("compress_ratios")
     if isinstance(listed, list) and len(listed) >= keys.layers:
         ratios = [max(one, 1) if type(one) is int else 0 for one in listed[: keys.layers]]

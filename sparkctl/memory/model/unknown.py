@@ -1,4 +1,4 @@
-"""The upper bound for a model whose cache nobody has read: too much, never too little."""
+"""The upper bound for a model whose cache is not known: too much, never too little."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DEPTH: Final = 4
 
 
 def upper_bound(keys: Keys) -> LayerGroup:
-    """Return every layer as full attention with the most heads and the widest head that any key names.
+    """Return every layer as full attention, with the largest number of heads and the widest head under any key.
 
     Raises:
         InputError: no number of layers, or neither a width of heads nor of the model.
@@ -54,7 +54,7 @@ def _most_layers(text: Mapping[str, Any], keys: Keys) -> int:
     drafting = ("nextn", "mtp", "shared")
     counted = [keys.layers, *lists]
     counted += [_largest({name: value}, _LAYERS) for name, value in own.items() if not any(d in name for d in drafting)]
-    # A decoder that reads an encoder caches what it reads of it, too.
+    # A decoder that reads an encoder's output caches that, too.
     each = 2 if text.get("is_encoder_decoder") is True else 1
     return min(max(counted), MAX_LAYERS) * each
 

@@ -1,14 +1,14 @@
 """How fast a server writes for one reader, drafts counted, and for one reader of each of several servers. Pure.
 
-    a step      = what its tokens read / (bandwidth x share)            drafts, the tokens that are checked, the cache
-    tokens/s    = (1 + drafts that are accepted) / a step
+    a step      = what its tokens read / (bandwidth x share)            drafts, checked tokens, and the cache
+    tokens/s    = (1 + accepted drafts) / a step
 
-Of two servers that are busy the GPU computes one at a time. They get through their layers by turns, so that a step of
-a model of more layers waits more often:
+If two servers are busy, the GPU computes one at a time. They take turns layer by layer, so that a step of a model
+with more layers waits more often:
 
     layers a second of each = 1 / the sum over all servers of (a step / its layers)
 
-That is an assumption, held against the one published pair (docs/speed.md); equal turns by time are further from it.
+That is an assumption. It was compared with the one published pair (docs/speed.md); equal turns by time fit worse.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class DraftReading(NamedTuple):
-    """What drafting reads in a step: ``tokens`` are drafted by so many ``passes``, of ``bytes`` each."""
+    """What drafting reads in a step: ``tokens`` are drafted in ``passes``, and each pass reads ``bytes``."""
 
     tokens: int
     passes: int
@@ -36,16 +36,16 @@ class Accepted(NamedTuple):
     source: str
 
     def tokens(self, drafted: int) -> float:
-        """Return how many tokens a step writes that drafts so many; of a position that nobody saw none is accepted."""
+        """Return how many tokens a step with ``drafted`` drafts writes; none are accepted at unknown positions."""
         return 1 + sum(self.shares[:drafted])
 
 
 class Pace(NamedTuple):
     """How fast a server writes for one reader.
 
-    ``plain`` is its speed without drafts, ``drafting`` what drafts read (None: it drafts nothing), ``accepted`` is None
-    where nobody said how many are accepted. ``factor`` is by how much this host is faster than the shares of
-    ``plain`` say, by its own benchmarks.
+    ``plain`` is its speed without drafts, ``drafting`` what drafts read (None: it does not draft), ``accepted`` is None
+    if the acceptance is not known. ``factor`` is how much faster than the shares of ``plain`` this host is, by its own
+    benchmarks.
     """
 
     plain: Speed
@@ -55,7 +55,7 @@ class Pace(NamedTuple):
 
     @property
     def bytes_of_step(self) -> int:
-        """What a step reads."""
+        """The bytes that a step reads."""
         if self.drafting is None:
             return self.plain.bytes_per_token
         own = self.plain.reading.bytes_for(1 + self.drafting.tokens) + self.plain.cached
@@ -68,7 +68,7 @@ class Pace(NamedTuple):
 
     @property
     def tokens_of_step(self) -> float | None:
-        """How many tokens a step writes, None where it drafts and nobody said how many are accepted."""
+        """How many tokens a step writes, None if it drafts and the acceptance is not known."""
         if self.drafting is None:
             return 1.0
         return None if self.accepted is None else self.accepted.tokens(self.drafting.tokens)
@@ -102,5 +102,5 @@ def together(paces: Mapping[str, Pace]) -> dict[str, tuple[float, float]]:
 
 
 def error(expected: float, measured: float) -> float:
-    """Return by what share of the measured one an expected speed is more (+) or less (-)."""
+    """Return the error of an expected speed as a share of the measured one: more (+) or less (-)."""
     return expected / measured - 1

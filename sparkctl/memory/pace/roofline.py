@@ -1,4 +1,4 @@
-"""How fast a model could write at most on a GPU: what is read for each token over its memory's bandwidth. Pure.
+"""The most that a model could write on a GPU: the memory's bandwidth over the bytes read for each token. Pure.
 
     bytes per token = weights read + cache read        tokens per second = bandwidth / bytes per token
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from sparkctl.memory.model.geometry import Geometry
 
 _NOT_READ: Final = frozenset({"per-layer embedding", "vision", "audio", "draft", "buffers", "logged less computed"})
-"""Tables of which a row is looked up, towers that no text goes through, and what is no weight."""
+"""Components that are not read: tables with only one row looked up, towers unused for text, and no weights."""
 
 
 NEW_EXPERTS: Final = 0.4
-"""Tokens that follow each other go to many of the same experts: further ones read this share of what tokens that have
-nothing to do with each other would read beside the first. It is fitted to the figures with drafts of docs/speed.md."""
+"""Successive tokens use many of the same experts: each further token reads this share of what it would read if it were
+unrelated to the first. It is fitted to the figures with drafts of docs/speed.md."""
 
 
 class Reading(NamedTuple):
-    """The bytes of weights that are read in a step: ``always``, and of all ``experts`` those that its tokens go to.
+    """The bytes of weights that a step reads: ``always``, and from ``experts`` (all of them) those that its tokens use.
 
-    ``in_a_layer`` experts are in each layer, of which a token goes to ``per_token``; 0 where that is not known, and all
-    are read. ``head`` is the output's table, which is in ``always`` too.
+    A layer has ``in_a_layer`` experts, and a token uses ``per_token`` of them; 0 if not known, and then all are read.
+    ``head`` is the output's table, which ``always`` includes.
     """
 
     always: int
@@ -42,7 +42,7 @@ class Reading(NamedTuple):
     head: int = 0
 
     def bytes_for(self, tokens: int) -> int:
-        """Return what a step reads in which so many tokens of one sequence are computed: drafts, and one more."""
+        """Return the bytes read by a step that computes ``tokens`` tokens of one sequence: drafts, and one more."""
         if not self.in_a_layer or not self.per_token:
             return self.always + self.experts
         first = self.experts * self.per_token // self.in_a_layer
@@ -51,17 +51,17 @@ class Reading(NamedTuple):
         return self.always + first + round(self.experts * NEW_EXPERTS * max(0.0, apart))
 
     def of_a_layer(self, layers: int) -> int:
-        """Return what one of so many layers reads for a token."""
+        """Return the bytes that one of ``layers`` layers reads for a token."""
         return (self.bytes_for(1) - self.head) // max(1, layers)
 
 
 def tokens_per_second(bytes_per_token: float, bytes_per_second: float) -> float:
-    """Return the most that one reader without drafts could have of a memory that is read so fast."""
+    """Return the most tokens per second for one reader without drafts, at this bandwidth of the memory."""
     return bytes_per_second / bytes_per_token
 
 
 def weights_read(by_component: Mapping[str, int], experts: int, experts_per_token: int, *, tied: bool) -> int | None:
-    """Return the bytes of weights that are read for a token, None where the components (bytes) are not known."""
+    """Return the bytes of weights that are read for a token, None if the components (bytes) are not known."""
     found = reading(by_component, experts, experts_per_token, tied=tied)
     return None if found is None else found.bytes_for(1) or None
 
@@ -69,11 +69,11 @@ def weights_read(by_component: Mapping[str, int], experts: int, experts_per_toke
 def reading(
     by_component: Mapping[str, int], experts: int, experts_per_token: int, *, tied: bool, table: int = 0
 ) -> Reading | None:
-    """Return what of weights is read in a step, None where the components (bytes) are not known.
+    """Return the weights that a step reads, None if the components (bytes) are not known.
 
-    Linear layers are read whole, of the experts those that a token goes to, and of the embedding the output's table:
-    all of it where input and output are tied, else what is beside the input's ``table`` (0: not known, and half of
-    both). What is not known by its name counts whole.
+    Linear layers are read whole; of the experts, those that a token uses; of the embedding, the output's table. That
+    table is all of the embedding if input and output are tied, else the rest beside the input's ``table`` (0: not
+    known, and half of both counts). Components of unknown name count whole.
     """
     always = head = of_experts = 0
     for component, size in by_component.items():
@@ -90,7 +90,7 @@ def reading(
 
 
 def read_shape(config: Mapping[str, Any]) -> Geometry:
-    """Return the layers whose cache a token reads: a layer reads keys and values also where another layer owns them.
+    """Return the layers whose cache a token reads: a layer also reads keys and values that another layer owns.
 
     Raises:
         InputError: a number of the config that is missing, is none, or is impossible.

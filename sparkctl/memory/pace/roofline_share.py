@@ -1,10 +1,10 @@
-"""How fast a model is expected to write for one reader: the share of the roofline that public figures reached. Pure.
+"""The speed at which a model is expected to write for one reader: the roofline times a published share. Pure.
 
     expected = bandwidth x share / (weights + cache that a token reads)
 
 The shares are those of single streams without drafts on GB10 machines, as others measured them (the table of
-docs/speed.md, from tests/golden/speeds.yaml). Kernels reach less of the bandwidth where they read little: a dense model
-of some GB a token is held up between its layers, and so are experts, which are read in small pieces.
+docs/speed.md, from tests/golden/speeds.yaml). Kernels reach a smaller share if they read little: a dense model with
+some GB a token waits between its layers, and experts are read in small pieces.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class ReachedShare(NamedTuple):
     """A share of the bandwidth that a kind of weights reached.
 
-    ``least`` and ``most`` are those of single figures, without the ones that docs/speed.md says nothing explains.
+    ``least`` and ``most`` are those of single figures, without the figures that docs/speed.md calls unexplained.
     """
 
     kind: str
@@ -41,8 +41,8 @@ DENSE_SMALL: Final = ReachedShare("dense, some GB a token", 0.65, 0.55, 0.74, f"
 DENSE_LARGE: Final = ReachedShare("dense, tens of GB a token", 0.84, 0.82, 0.86, f"{_FROM}: models of 27B to 31B")
 SMALL_BYTES: Final = 8e9
 LARGE_BYTES: Final = 40e9
-"""Between these many bytes a token the share of a dense model grows with their logarithm: 9B in 16 bits, 27B in 8 and
-in 4 bits lie on that line."""
+"""Between these bytes per token, the share of a dense model grows with their logarithm: 9B in 16 bits, 27B in 8 and in
+4 bits lie on that line."""
 EXPERTS: Final[Mapping[int, ReachedShare]] = {
     16: ReachedShare(
         "experts in 16 bits", 0.68, 0.66, 0.71, f"{_FROM}: Gemma 4 26B-A4B, Qwen3.6-35B-A3B, Nemotron 3 Nano"
@@ -57,19 +57,20 @@ _FOUR: Final = ("U8", "I32", "U32", "NVFP4", "MXFP4", "F4", "INT4")
 """Types of packed numbers, as safetensors and `size` name them."""
 LESS: Final = "logged less computed"
 LEAST_KNOWN: Final = 0.1
-"""Of the weights: what a log says beyond this more or less than the layers add up to is layers of another width."""
+"""A share of the weights: if a log exceeds the sum of the layers by more than this, some layers have another width."""
 _TABLE_BYTES: Final = 2
-"""Of each number of the input's table, which is not quantized where the output's is."""
+"""Bytes of each number in the input's table, which is not quantized when the output's table is."""
 PROMPT_TOKENS: Final = 1024
 ANSWER_TOKENS: Final = 1024
-"""What an expected speed is for, unless it is said: the first test of djangodevreng/dgx-spark-benchmarks."""
+"""The number of tokens behind which a speed is expected by default: djangodevreng/dgx-spark-benchmarks' first test."""
 
 
 class Speed(NamedTuple):
     """How fast one reader gets tokens without drafts.
 
-    ``bytes_per_token`` is what is read for one, ``most`` the roofline in tokens per second, of which ``reached`` says
-    the share to expect. ``reading`` is what of it are weights, ``cached`` what is cache; ``layers`` are the model's.
+    ``bytes_per_token`` is what one token reads, ``most`` the roofline in tokens per second, and ``reached`` the share
+    of it to expect. ``reading`` is the part that is weights, ``cached`` the part that is cache; ``layers`` are the
+    model's.
     """
 
     bytes_per_token: int
@@ -86,7 +87,7 @@ class Speed(NamedTuple):
 
 
 def bits_of_experts(by_dtype: Mapping[str, int]) -> int:
-    """Return in how many bits the experts are, by the type that most bytes of the weights have: 16, 8 or 4."""
+    """Return the bits of the experts' numbers, by the type of most bytes of the weights: 16, 8 or 4."""
     name = max(by_dtype, key=lambda one: by_dtype[one], default="BF16").upper()
     return 4 if name.startswith(_FOUR) else 8 if name.startswith(_EIGHT) else 16
 
@@ -114,11 +115,11 @@ def _between(small: float, large: float, place: float) -> float:
 
 
 def speed(weights: Weights, once: Once, cache_dtype: str, tokens: int, bytes_per_second: float) -> Speed | None:
-    """Return how fast a model writes behind ``tokens`` tokens; None where only the sum of its weights is known.
+    """Return how fast a model writes behind ``tokens`` tokens; None if only the sum of its weights is known.
 
-    So it is where a checkpoint's logged size tells that it is quantized, and nothing tells what in it is.
+    This is so if a checkpoint's logged size shows that it is quantized, and nothing tells which parts are.
 
-    ``once`` is of the model, ``cache_dtype`` the recipe's kv-cache-dtype, ``bytes_per_second`` the bandwidth of the
+    ``once`` is the model's, ``cache_dtype`` the recipe's kv-cache-dtype, ``bytes_per_second`` the bandwidth of the
     card's memory.
 
     Raises:

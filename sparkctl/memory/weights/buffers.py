@@ -1,4 +1,4 @@
-"""What vLLM holds beside a checkpoint's tensors, and logs as loaded."""
+"""Memory that vLLM holds in addition to a checkpoint's tensors, and logs as loaded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def buffers(config: Mapping[str, Any], options: LoadOptions) -> dict[str, int]:
     found = {"rotary caches": _rotary(config, keys) * _positions(keys, options.vllm)}
     width = keys.first("hidden_size_per_layer_input")
     if width and isinstance(config.get("vision_config"), dict) and kind == "gemma4_text":
-        # Beside its towers the model keeps the per-layer embeddings of a batch (vLLM 0.21.0 to 0.33.0 gemma4_mm.py).
+        # Multimodal models also keep the per-layer embeddings of a batch (vLLM 0.21.0 to 0.33.0 gemma4_mm.py).
         found["per-layer embeddings of a batch"] = options.batched_tokens * keys.layers * width * _ELEMENT_BYTES
     return {name: size for name, size in found.items() if size}
 
@@ -49,7 +49,7 @@ def _rotary(config: Mapping[str, Any], keys: Keys) -> int:
 
 
 def _partial(keys: Keys) -> object:
-    """Return the share of a head that turns, from the config or its rope_parameters; None for all of it."""
+    """Return the share of a head that is rotated, from the config or its rope_parameters; None if all of it is."""
     if "partial_rotary_factor" in keys:
         return keys.get("partial_rotary_factor")
     rope = keys.get("rope_parameters")
@@ -57,10 +57,10 @@ def _partial(keys: Keys) -> object:
 
 
 def _positions(keys: Keys, vllm: Version) -> int:
-    """Return how many times the longest context the rotary caches have: four where positions have three axes.
+    """Return the length of the rotary caches in longest contexts: four if positions have three axes.
 
-    M-RoPE makes them so for videos (vLLM 0.20.2 to 0.29.0 rotary_embedding/mrope.py); since 0.32 the classes of
-    Qwen3-VL and its successors do so only with ``--video-pruning-rate`` (models/qwen3_vl.py, mrope_positions_factor).
+    M-RoPE needs this for videos (vLLM 0.20.2 to 0.29.0 rotary_embedding/mrope.py); since 0.32 the classes of Qwen3-VL
+    and its successors do it only with ``--video-pruning-rate`` (models/qwen3_vl.py, mrope_positions_factor).
     """
     for name in ("rope_parameters", "rope_scaling"):
         rope = keys.get(name)

@@ -22,7 +22,7 @@ _PLAIN: Final = {"float32": (32, "F32"), "float": (32, "F32"), "float16": (16, "
 
 
 class Built(NamedTuple):
-    """Bytes by component and by dtype, which divide the same sum; ``skipped`` is what is not loaded, by component."""
+    """Bytes by component and by dtype, with the same sum; ``skipped`` is what is not loaded, by component."""
 
     by_component: Mapping[str, int]
     by_dtype: Mapping[str, int]
@@ -63,7 +63,7 @@ def built(config: Mapping[str, Any], options: LoadOptions) -> Built:
 
 
 def _sizes(part: Part, quantized: Scheme | None, plain: int, options: LoadOptions) -> tuple[dict[str, int], int]:
-    """Return the bytes of a part that are quantized, by their dtype, and those that are not."""
+    """Return the quantized bytes of a part, by dtype, and the bytes that are not quantized."""
     whole = part.parameters * part.count
     shares = {one: one.share(part) for one in quantized.all} if quantized is not None else {}
     kept = {one: part.padded * part.count if one.name == MXFP4 and part.padded else whole for one in shares}

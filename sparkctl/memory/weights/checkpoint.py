@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAX_HEADER_BYTES: Final = 100_000_000
 """The largest header that the safetensors library itself reads."""
 BOUNDS: Final = JsonBounds(size=64 * MIB, parts=1_000_000)
-"""Of a header or an index: DeepSeek R1's index of 4-bit weights, the longest known, has 190,000 tensors in 20 MB."""
+"""Bounds of a header or an index: DeepSeek R1's 4-bit index, the longest known, has 190,000 tensors in 20 MB."""
 MAX_DIMENSIONS: Final = 8
 """Dimensions of a tensor; convolutions over time, the most that vLLM's models have, take 5."""
 MAX_COUNT: Final = 2**63 - 1
@@ -49,9 +49,9 @@ _HINT: Final = "the download may be incomplete or damaged: fetch the file again"
 
 
 def facts_of_folder(folder: Path, config_name: str = "config.json") -> ModelFacts:
-    """Return what the folder of a model says about it. ``tensors`` is () where it has no safetensors.
+    """Return what the folder of a model says about it. ``tensors`` is () if it has no safetensors.
 
-    ``config_name`` is what its config.json is called.
+    ``config_name`` is the file name of its config.json.
 
     Raises:
         InputError: no config.json, a shard of the index that is missing, or a file that is not what it claims.
@@ -67,7 +67,7 @@ def facts_of_folder(folder: Path, config_name: str = "config.json") -> ModelFact
 
 
 def config_of_folder(folder: Path, config_name: str = "config.json") -> tuple[dict[str, Any], str]:
-    """Return a model's config with its quantization's, which may have a file of its own, and where they are from.
+    """Return a model's config, with its quantization (which may be in a file of its own), and where both come from.
 
     Raises:
         InputError: no config.json, or one that is not what it claims.
@@ -113,7 +113,7 @@ def read_tensors(folder: Path) -> tuple[Tensor, ...]:
 
 
 def not_as_indexed(folder: Path) -> list[str]:
-    """Return in what a model's files differ from its index, a sentence each; [] where it has none, or they agree.
+    """Return the differences between a model's files and its index, a sentence each; [] if none, or without an index.
 
     Raises:
         InputError: as for ``read_tensors``.
@@ -211,7 +211,7 @@ def _counts(value: object) -> TypeGuard[list[int]]:
 
 
 def _shards(folder: Path) -> list[Path]:
-    """Return the safetensors that are loaded: those of the index, else all in the folder itself."""
+    """Return the safetensors that are loaded: those of the index, or else all in the folder itself."""
     index = folder / shard_names.INDEX
     if not regular_file.is_there(index):
         there = shard_names.loaded(path.name for path in folder.glob("*.safetensors"))

@@ -1,6 +1,6 @@
 """The parameters that draft models have of their own, and those that they share with their target.
 
-vLLM deletes what a drafter's checkpoint does not have and the target has: embedding and head (0.32.0
+vLLM drops a drafter's embedding and head if its checkpoint lacks them and the target has them (0.32.0
 v1/spec_decode/llm_base_proposer.py, _maybe_share_embeddings and _maybe_share_lm_head).
 """
 
@@ -22,7 +22,7 @@ _PADDING: Final = 64
 
 
 def drafter_parts(keys: Keys, drafter: Drafter) -> Iterator[Part]:
-    """Yield what a drafter has beside its layers: what joins the target's states, and a head where it has its own.
+    """Yield a drafter's parts outside of its layers: what joins the target's states, and its own head if it has one.
 
     Raises:
         InputError: a number that is missing or impossible.

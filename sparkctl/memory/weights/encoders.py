@@ -1,4 +1,4 @@
-"""The parameters of encoders beside their layers: tables of positions, what is put on top, and whisper's ear.
+"""The parameters of encoders outside of their layers: position tables, heads, and whisper's convolutions.
 
 By the tensors of transformers 5.19's classes (``modeling_bert.py``, ``modeling_modernbert.py``,
 ``modeling_whisper.py``), without biases, which are less than 0.1 %.
@@ -22,7 +22,7 @@ _KERNEL: Final = 3
 
 
 def encoder_parts(config: Mapping[str, Any], keys: Keys, kind: str) -> Iterator[Part]:
-    """Yield what an encoder, or a model with one, has beside the layers of its text.
+    """Yield the parts of an encoder, or of a model that contains one, outside of its text layers.
 
     Raises:
         InputError: an impossible number.

@@ -20,13 +20,13 @@ _UNGATED: Final = frozenset(
 _EXPERTS: Final = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 _MARLIN_HIDDEN: Final = 256
 _MARLIN_WIDTH: Final = 128
-"""What Marlin rounds the widths of experts in MXFP4 up to, which a GB10 gets (vLLM 0.17.1 quantization/mxfp4.py,
+"""On a GB10 Marlin computes experts in MXFP4; it rounds their widths up to this (vLLM 0.17.1 quantization/mxfp4.py,
 0.20.2 and 0.33.0 fused_moe/oracle/mxfp4.py)."""
 _PATTERN: Final = ("hybrid_override_pattern", "layers_block_type")
 
 
 def feed_forward(keys: Keys, kind: str, *, last: bool = False) -> Iterator[Part]:
-    """Yield the feed-forward parts of all layers, or of one like the ``last``."""
+    """Yield the feed-forward parts of all layers, or of one layer like the ``last``."""
     dense, sparse = _last(keys, kind) if last else _layers(keys, kind)
     hidden, experts = keys.count("hidden_size"), keys.largest(*_EXPERTS)
     matrices = 2 if kind in _UNGATED else 3
@@ -47,7 +47,7 @@ def feed_forward(keys: Keys, kind: str, *, last: bool = False) -> Iterator[Part]
 
 
 def _matrices(name: str, matrices: int, hidden: int, width: int, count: int) -> Iterator[Part]:
-    """Yield a feed-forward's two modules: the gate and what goes up are one."""
+    """Yield the two modules of a feed-forward: gate and up projection are fused into one."""
     up, rank = matrices - 1, lora_rank(hidden, *[width] * (matrices - 1))
     module = f"model.layers.*.{name}"
     yield Part("linear", f"{module}.gate_up_proj", up * hidden * width, count, linear=True, rank=rank)
@@ -56,7 +56,7 @@ def _matrices(name: str, matrices: int, hidden: int, width: int, count: int) -> 
 
 
 def _experts(experts: int, matrices: int, hidden: int, width: int, count: int) -> Part:
-    """Return the experts of a layer; where they share their adapters, what has the model's width is there once."""
+    """Return the experts of a layer; with shared adapters, the slices of the model's width exist once."""
     rank = experts * matrices * (hidden + width)
     shared = matrices * hidden + experts * matrices * width
     size = experts * matrices * hidden * width
@@ -97,7 +97,7 @@ def _dense(keys: Keys, kind: str, layers: int) -> int:
 
 
 def _dense_first(keys: Keys, layers: int) -> int:
-    """Return the layers without experts among a model's that has them."""
+    """Return how many layers of a model with experts have none."""
     listed_kinds = _listed_dense(keys, layers)
     if listed_kinds is not None:
         return listed_kinds
@@ -113,7 +113,7 @@ def _dense_first(keys: Keys, layers: int) -> int:
 
 
 def _listed_dense(keys: Keys, layers: int) -> int | None:
-    """Return the same where the kinds of layers are listed, one by one or as those with experts; None where not."""
+    """Return the same if the kinds of layers are listed, one by one or as those with experts; None if not listed."""
     for name, dense in (("mlp_layer_types", "dense"), ("moe_layer_freq", 0)):
         listed = keys.get(name)
         if isinstance(listed, list):
@@ -153,7 +153,7 @@ def _widths(keys: Keys, dense: int) -> Iterator[tuple[int, int]]:
 
 
 def _adjusted(keys: Keys) -> int:
-    """Return the width of LFM2's dense layers, which is two thirds of what is written, or 0 (vLLM models/lfm2.py)."""
+    """Return the width of LFM2's dense layers, two thirds of the written one, or 0 (vLLM models/lfm2.py)."""
     written = keys.first("block_ff_dim") or keys.first("intermediate_size")
     if not keys.get("block_auto_adjust_ff_dim"):
         return keys.first("block_ff_dim")

@@ -1,4 +1,4 @@
-"""What of the flags decides which weights are built, and how wide."""
+"""The flags that decide which weights are built, and how wide they are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from packaging.version import Version
 
 QUERY_ALONE: Final = Version("0.30.0.dev0")
-"""From here Gemma 4's layers that read another's cache have no keys and values of their own (vLLM 0.30.0 gemma4.py)."""
+"""Since this version, Gemma 4's layers that read another's cache have no keys and values (vLLM 0.30.0 gemma4.py)."""
 
 
 class LoadOptions(NamedTuple):
@@ -28,5 +28,5 @@ class LoadOptions(NamedTuple):
 
     @property
     def experts_by_marlin(self) -> bool:
-        """Whether the operator has Marlin's kernels for the experts; by itself a GB10 gets them for MXFP4 alone."""
+        """Whether the operator chose Marlin's kernels for the experts; by default a GB10 uses them for MXFP4 alone."""
         return self.moe_backend == "marlin"

@@ -1,4 +1,4 @@
-"""What the weights of a checkpoint take once loaded: read from headers, logged by somebody, or computed."""
+"""The memory of a checkpoint's loaded weights: read from headers, taken from somebody's log, or computed."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _WAY_OUT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Bytes on the GPU after loading, and why. The maps divide ``bytes``; they are empty where only the sum is known.
+    """Bytes on the GPU after loading, and their source. The maps divide ``bytes``; empty if only the sum is known.
 
-    ``checkpoint_bytes`` is the sum of the safetensors headers, None without any; ``skipped`` is what of it vLLM does
-    not load, by reason. ``config`` is the model's, by which ranks share them; {} where it is not known.
+    ``checkpoint_bytes`` is the sum of the safetensors headers, None without any; ``skipped`` is the part of it that
+    vLLM does not load, by reason. ``config`` is the model's, by which ranks share the weights; {} if it is not known.
     """
 
     bytes: int
@@ -49,7 +49,7 @@ class Weights:
     config: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def joined(self, draft: Weights, name: str) -> Weights:
-        """Return the weights with those of a draft model, which are one component more, called ``name``."""
+        """Return the weights with those of a draft model added, as one more component called ``name``."""
         return replace(
             self,
             bytes=self.bytes + draft.bytes,
@@ -64,7 +64,7 @@ class Weights:
 
 
 def weights(facts: ModelFacts, options: LoadOptions, repo: str | None) -> Weights:
-    """Return what a model's weights take, from the best that is known of ``repo`` (None: any of its checkpoints).
+    """Return what a model's weights take, from the best source about ``repo`` (None: any of its checkpoints).
 
     In this order: the headers of its safetensors, what a vLLM logged, its config.json with what is known of the
     checkpoint's quantization, its size on disk, its parameters, the largest checkpoint of the model.
@@ -106,9 +106,9 @@ def _from_headers(facts: ModelFacts, options: LoadOptions) -> Weights | None:
 
 
 class Lack(NamedTuple):
-    """What a checkpoint lacks for a vLLM, in words; ``silent``: the server comes up all the same, and answers wrongly.
+    """Something that a checkpoint lacks for a vLLM, in words; ``silent``: the server comes up, but answers wrongly.
 
-    ``way_out`` is what to do, "" where the words say it.
+    ``way_out`` is what to do, "" if the words already say it.
     """
 
     says: str
@@ -117,7 +117,7 @@ class Lack(NamedTuple):
 
 
 def lacking(facts: ModelFacts, options: LoadOptions) -> Iterator[Lack]:
-    """Yield what a checkpoint lacks without which this vLLM cannot load it, or loads it wrongly."""
+    """Yield what is missing in a checkpoint so that this vLLM cannot load it, or loads it wrongly."""
     declared = declared_config(facts.config)
     if options.quantization is None and declared is None:
         name = next((tensor.name for tensor in facts.tensors or () if tensors.is_quantized(tensor.name)), None)
@@ -142,12 +142,12 @@ def lacking(facts: ModelFacts, options: LoadOptions) -> Iterator[Lack]:
         does = "serves it without a word and answers wrongly, for two of three scales are whatever the memory held"
         yield Lack(f"{says}vLLM before 0.30 {does} (vllm#54917)", _WAY_OUT, silent=True)
     else:
-        # Each row has a scale of its own, and the rows of these keys and values are not used.
+        # Each row has its own scale, and the rows of these keys and values are not used.
         yield Lack(f"{says}vLLM before 0.30 does not look whether a quantized one is whole (vllm#54917)", _WAY_OUT)
 
 
 def _repacked(facts: ModelFacts, options: LoadOptions, experts: int) -> int:
-    """Return what 4-bit weights take beyond their tensors: Marlin's repacking, and its padding of MXFP4's experts."""
+    """Return the bytes of 4-bit weights beyond the tensors: Marlin's repacking, and its padding of MXFP4's experts."""
     quantized, _ = scheme(facts.config, options)
     if quantized is None or quantized.name not in {MXFP4, NVFP4}:
         return 0
@@ -160,7 +160,7 @@ def _repacked(facts: ModelFacts, options: LoadOptions, experts: int) -> int:
 
 
 def _logged(facts: ModelFacts, options: LoadOptions, repo: str | None) -> Weights | None:
-    """Return what somebody's log says of this checkpoint, loaded whole and in its own dtype."""
+    """Return the size that somebody's log gives for this checkpoint, loaded whole and in its own dtype."""
     if options.language_model_only or options.drafting_mtp or options.dtype != "auto":
         return None
     for known in facts.loaded:
@@ -181,7 +181,7 @@ def _logged(facts: ModelFacts, options: LoadOptions, repo: str | None) -> Weight
 
 
 def _from_config(facts: ModelFacts, options: LoadOptions, repo: str | None) -> Weights | None:
-    """Return what config.json alone says: where it does not say what is quantized, nothing is returned."""
+    """Return the weights by config.json alone; None if it does not say what is quantized."""
     config = _quantized(facts, repo)
     if not config or (options.quantization not in _ONLINE and declared_config(config) is None):
         return None
@@ -201,13 +201,13 @@ def _from_config(facts: ModelFacts, options: LoadOptions, repo: str | None) -> W
 
 
 def _quantized(facts: ModelFacts, repo: str | None) -> Mapping[str, Any]:
-    """Return the model's config with what its checkpoint ``repo`` quantizes."""
+    """Return the model's config, with the quantization of its checkpoint ``repo``."""
     for checkpoint in facts.checkpoints:
         if checkpoint.repo == repo:
             if checkpoint.quantization_config is not None:
                 return {**facts.config, "quantization_config": checkpoint.quantization_config}
             if checkpoint.size is not None and checkpoint.repo not in {known.repo for known in facts.loaded}:
-                return {}  # its size on disk says more than a config that does not say how it is quantized
+                return {}  # its size on disk tells more than a config without its quantization
     return facts.config
 
 
@@ -221,7 +221,7 @@ def _from_disk(facts: ModelFacts, options: LoadOptions, repo: str | None) -> Wei
 
 
 def _by_likeness(facts: ModelFacts, options: LoadOptions) -> Weights | None:
-    """Return the same quantization of another checkpoint, or the most that this model takes in any."""
+    """Return the size of another checkpoint with the same quantization, or the largest known for the model."""
     alike = [known for known in facts.loaded if known.quantization == options.quantization]
     if not facts.loaded:
         return None

@@ -81,7 +81,7 @@ def _tied(config: Mapping[str, Any], keys: Keys, kind: str) -> bool:
 
 
 def _per_layer(keys: Keys, kind: str) -> Iterator[Part]:
-    """Yield what models with per-layer embeddings have beside: Gemma 3n and 4's E-models."""
+    """Yield the additional parts of models with per-layer embeddings: Gemma 3n and 4's E-models."""
     width, hidden, layers = keys.first("hidden_size_per_layer_input"), keys.count("hidden_size"), keys.layers
     if not width:
         return
@@ -100,7 +100,7 @@ def _per_layer(keys: Keys, kind: str) -> Iterator[Part]:
 def _attention(group: LayerGroup, keys: Keys, shape: Geometry, kind: str) -> Iterator[Part]:
     hidden = keys.count("hidden_size")
     if group.page is not None:
-        return  # DeepSeek V4's: ``compressed`` has them
+        return  # DeepSeek V4's attention is in ``compressed``
     if group.block is not None:
         yield Part("norm", "model.layers.*.conv_state", group.kv_heads * group.head_dim * group.block, group.layers)
     elif group.kind is Kind.LINEAR:
@@ -130,7 +130,7 @@ def _attention(group: LayerGroup, keys: Keys, shape: Geometry, kind: str) -> Ite
 
 
 def _shared_attention(keys: Keys, shape: Geometry, kind: str, vllm: Version) -> Iterator[Part]:
-    """Yield the projections of layers that read the cache of others: all of them, or since 0.30 the query's alone."""
+    """Yield the projections of layers that read others' cache: all projections, or since 0.30 only the query's."""
     if not keys.first("num_kv_shared_layers"):
         return
     whole = geometry({**keys.values, "model_type": kind, "num_kv_shared_layers": 0})
@@ -143,7 +143,7 @@ def _shared_attention(keys: Keys, shape: Geometry, kind: str, vllm: Version) -> 
 
 
 def _query_heads(group: LayerGroup, keys: Keys) -> int:
-    """Return the query heads of layers that have a number of their own, else 0; of several numbers the mean."""
+    """Return the number of query heads of layers that set it themselves, else 0; if they differ, the mean."""
     listed, types = keys.get("num_attention_heads_per_layer"), keys.get("layer_types")
     if isinstance(listed, list) and isinstance(types, list) and len(listed) == len(types):
         wanted = "sliding_attention" if group.kind is Kind.SLIDING else "full_attention"
@@ -157,7 +157,7 @@ def _query_heads(group: LayerGroup, keys: Keys) -> int:
 
 
 def _beside(keys: Keys, kind: str) -> int:
-    """Return the columns that each query head has beside: a gate, or Inkling's relative states."""
+    """Return the additional columns of each query head: a gate, or Inkling's relative states."""
     if kind == "inkling_text":
         return keys.first("d_rel") or 16
     return 1 if kind == "laguna" or keys.get("use_head_wise_attn_gate") else 0
@@ -212,7 +212,7 @@ def _gated_delta(group: LayerGroup, keys: Keys) -> Iterator[Part]:
 
 
 def _short_convolution(group: LayerGroup, keys: Keys) -> Iterator[Part]:
-    """Yield LFM2's layers that do not attend: gates and values in one, a convolution, and the way back."""
+    """Yield LFM2's layers without attention: gates and values in one projection, a convolution, and the way back."""
     hidden = keys.count("hidden_size")
     width = group.state.conv_width if group.state is not None else hidden
     name = "model.layers.*.short_conv"

@@ -25,7 +25,7 @@ _MXFP4_BITS: Final = 4.25
 """4 bits and an 8-bit scale for every 32 parameters (OCP Microscaling Formats 1.0)."""
 _CONFIGS: Final = ("quantization_config", "compression_config")
 _IGNORED: Final = ("ignore", "ignored_layers", "exclude_modules", "modules_to_not_convert")
-# What a checkpoint calls the first of the layers that vLLM fuses.
+# The name in a checkpoint of the first of the layers that vLLM fuses.
 _FUSED: Final = {"qkv_proj": "q_proj", "gate_up_proj": "gate_proj", "in_proj_qkvz": "in_proj_qkv"}
 _EXPERTS: Final = regex(r"\.mlp\.experts$")
 _NO_EXPERTS: Final = regex(r"^model\.(?!.*\.mlp\.experts$)")
@@ -38,11 +38,11 @@ _EXPERTS_ALONE: Final = frozenset({"mxfp4"})
 
 
 class Scheme(NamedTuple):
-    """Quantized linear layers: ``bits`` a parameter, scales included. ``ignored`` are patterns of names that are not.
+    """Quantized linear layers: ``bits`` a parameter, scales included. ``ignored`` are name patterns of others.
 
-    ``online``: quantized while loading, from the checkpoint's 16 bits. ``only`` are patterns of the names that are
-    quantized, and ``also`` is how others of the same model are: ModelOpt's checkpoints of mixed precision. ``block``
-    is the side of the blocks that share a scale, 0 where there are none.
+    ``online``: quantized while loading, from the checkpoint's 16 bits. ``only`` are name patterns of the quantized
+    layers, and ``also`` are the schemes of other layers of the same model: ModelOpt's checkpoints of mixed precision.
+    ``block`` is the side of the blocks that share a scale, 0 if there are none.
     """
 
     name: str
@@ -62,9 +62,9 @@ class Scheme(NamedTuple):
             yield from self.also.all
 
     def bits_of(self, part: Part, *, by_marlin: bool) -> float:
-        """Return the bits a parameter takes. Marlin keeps a scale of 16 bits for every row of a block of FP8 experts.
+        """Return the bits of one parameter. Marlin keeps a scale of 16 bits for every row of a block of FP8 experts.
 
-        A checkpoint has one of 32 bits for a whole block of 128 by 128 (vLLM 0.26.0
+        The checkpoint itself has one scale of 32 bits for a whole block of 128 by 128 (vLLM 0.26.0
         quantization/utils/marlin_utils_fp8.py).
         """
         if self.block and by_marlin and part.component == "experts":
@@ -106,7 +106,7 @@ def scheme(config: Mapping[str, Any], options: LoadOptions) -> tuple[Scheme | No
 
 
 def _block(declared: Mapping[str, Any]) -> int:
-    """Return the side of a checkpoint's blocks of weights with one scale, 0 for none."""
+    """Return the side of a checkpoint's weight blocks that share a scale, 0 for none."""
     size = declared.get("weight_block_size")
     last = size[-1] if isinstance(size, list) and size else 0
     return last if type(last) is int and 0 < last <= MAX_NUMBER else 0
@@ -115,7 +115,7 @@ def _block(declared: Mapping[str, Any]) -> int:
 def _mixed(declared: Mapping[str, Any]) -> Scheme | None:
     """Return the schemes of a checkpoint that names one for each of its layers (ModelOpt's ``quantized_layers``).
 
-    What is said of one layer holds for all of its kind; the matrices of shared experts are one part.
+    The scheme of one layer applies to all layers of its kind; the matrices of shared experts are one part.
     """
     listed = declared.get("quantized_layers")
     if not isinstance(listed, dict):
@@ -147,7 +147,7 @@ def declared_config(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def ignored_names(declared: Mapping[str, Any]) -> list[str]:
-    """Return what a quantization_config says is kept as it is: names, globs, and ``re:`` with regular expressions."""
+    """Return the layers that a quantization_config keeps unquantized: names, globs, and ``re:`` with expressions."""
     listed: Any = next((declared[name] for name in _IGNORED if declared.get(name)), ())
     return [str(one) for one in listed] if isinstance(listed, list) else []
 

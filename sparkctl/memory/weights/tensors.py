@@ -1,4 +1,4 @@
-"""The tensors of a checkpoint's headers -> what vLLM loads of them, by component and by dtype."""
+"""The tensors of a checkpoint's headers -> the tensors that vLLM loads, by component and by dtype."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Tensor(NamedTuple):
 
 
 class LoadedTensors(NamedTuple):
-    """Bytes by component and by dtype, which divide the same sum; ``skipped`` is what is not loaded, by reason."""
+    """Bytes by component and by dtype (both add up to the same sum); ``skipped`` is what is not loaded, by reason."""
 
     checkpoint_bytes: int
     by_component: Mapping[str, int]
@@ -48,13 +48,13 @@ _SCALES: Final = regex(r"(scales?|scale_inv|scale_2|qzeros|g_idx|weight_shape|ze
 _DROPPED: Final = regex(
     r"(rotary_emb\.inv_freq|masked_bias|attn\.bias|k_scale|v_scale|weight_shape|num_batches_tracked)$"
 )
-"""What vLLM's loaders pass over: buffers that it makes itself, and scales of a cache that become numbers."""
+"""Tensors that vLLM's loaders skip: buffers that vLLM makes itself, and cache scales that become numbers."""
 _COPIES: Final = ("original/", "consolidated")
 _INDEX: Final = regex(r"(?<=\.)\d+(?=\.)")
 _LAYER: Final = regex(r"(?:^|\.)layers\.(\d+)\.")
 _KEY_OR_VALUE: Final = regex(r"language_model\.(?:model\.)?layers\.(\d+)\.self_attn\.[kv]_(?:proj|norm)\.")
 
-# The first that is found in a tensor's name; names of Gemma, Qwen, Llama, DeepSeek, GLM, Nemotron, Phi, gpt-oss.
+# The first of these that occurs in a tensor's name counts (Gemma, Qwen, Llama, DeepSeek, GLM, Nemotron, Phi, gpt-oss).
 _COMPONENTS: Final = (
     ("draft", regex(r"(^|\.)mtp\.")),
     ("audio", regex(r"(^|\.)(audio_tower|audio_model|embed_audio|audio_projector|audio_encoder|sound)")),
@@ -78,7 +78,7 @@ _MATRIX: Final = 2
 
 
 def loaded(tensors: Iterable[Tensor], config: Mapping[str, Any], options: LoadOptions) -> LoadedTensors:
-    """Return what of the tensors is loaded, and how wide it is then."""
+    """Return the tensors that are loaded, and their width once loaded."""
     quantized, _ = scheme(config, options)
     declared = declared_config(config)
     packing = None if declared is None else _packing(declared)
@@ -104,7 +104,7 @@ def loaded(tensors: Iterable[Tensor], config: Mapping[str, Any], options: LoadOp
 
 
 def component_of(name: str, layers: int | None = None) -> str:
-    """Return the component of a tensor; a layer beyond the model's last is one for drafting."""
+    """Return the component of a tensor; layers after the model's last one are for drafting."""
     return _component_of(name, _kind(name), layers)
 
 
@@ -133,14 +133,14 @@ def shared_layers(config: Mapping[str, Any]) -> range | None:
 
 
 def keys_and_values(layers: range) -> re.Pattern[str]:
-    """Return what the names of these layers' keys and values match."""
+    """Return the pattern of the names of these layers' keys and values."""
     return re.compile(rf"\blayers\.({'|'.join(map(str, layers))})\.self_attn\.[kv]_(proj|norm)\.")
 
 
 def without_shared_keys(config: Mapping[str, Any], tensors: Iterable[Tensor]) -> range | None:
-    """Return the layers that read another's cache where a checkpoint has no keys and values for them, or None.
+    """Return the layers that read another's cache if a checkpoint has no keys and values for them, else None.
 
-    Google ships them, and transformers leaves them out from 5.5.4 on when it saves (vllm#44788).
+    Google's checkpoints have them; transformers omits them when it saves, from 5.5.4 on (vllm#44788).
     """
     shared = shared_layers(config)
     if shared is None:
@@ -152,7 +152,7 @@ def without_shared_keys(config: Mapping[str, Any], tensors: Iterable[Tensor]) ->
 
 
 def _kind(name: str) -> str:
-    """Return a tensor's name without the numbers of its layer and its expert: a model has few of these."""
+    """Return a tensor's name without the numbers of its layer and its expert, so that few different names are left."""
     return _INDEX.sub("0", name)
 
 
@@ -179,7 +179,7 @@ def _layers(text: Mapping[str, Any]) -> int | None:
 def _reason(
     name: str, kind: str, component: str, *, tied: bool, unused: int | None, options: LoadOptions
 ) -> str | None:
-    """Return why a tensor is not loaded, or None; ``unused`` as ``_unused_layers`` has it."""
+    """Return why a tensor is not loaded, or None; ``unused`` is the result of ``_unused_layers``."""
     if name.startswith(_COPIES):
         return "a second copy"
     if component == "draft" and not options.drafting_mtp:
@@ -194,9 +194,9 @@ def _reason(
 
 
 def _unused_layers(text: Mapping[str, Any], options: LoadOptions) -> int | None:
-    """Return the first layer that uses no keys and values of its own, None where each does.
+    """Return the first layer that has no use for keys and values of its own, None if every layer uses them.
 
-    vLLM leaves what makes them out since 0.30.
+    Since 0.30 vLLM does not build their projections.
     """
     layers, shared = _layers(text), text.get("num_kv_shared_layers")
     if options.vllm < QUERY_ALONE or text.get("model_type") != "gemma4_text" or layers is None:
@@ -223,13 +223,13 @@ def _as_built(
 
 
 def _packing(declared: Mapping[str, Any]) -> str:
-    """Return what packed numbers are called in a checkpoint that declares how it is quantized."""
+    """Return the name of the packed numbers in a checkpoint that declares its quantization."""
     text = str(declared).lower()
     return "NVFP4" if "nvfp4" in text else "MXFP4" if "mxfp4" in text else "packed integers"
 
 
 def _label(name: str, kind: str, dtype: str, packing: str | None) -> str:
-    """Return the dtype as a person knows it: packed 4-bit numbers are bytes to the format."""
+    """Return the dtype as people call it: to the format, packed 4-bit numbers are bytes."""
     if packing is None or dtype not in {"U8", "I32", "F8_E4M3", "F8_E8M0"}:
         return dtype
     if name.endswith(_PACKED) or (dtype == "U8" and name.endswith(".weight")):

@@ -1,7 +1,7 @@
 """The parameters of the towers for images and sound, from their own parts of a config.json.
 
-Gemma 4's are exact (transformers 5.19's classes on torch's meta device). Another vision tower is counted as a plain
-transformer, which its projections may differ from by a few per cent.
+Gemma 4's are exact (transformers 5.19's classes on torch's meta device). Any other vision tower is counted as a plain
+transformer; its true projections may differ from that by a few per cent.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def towers(config: Mapping[str, Any], hidden: int) -> Iterator[Part]:
 
 
 def _embedders(vision: Keys, audio: Keys | None, hidden: int) -> Iterator[Part]:
-    """Yield what Gemma 4's unified models have in place of towers: projections of patches and of samples.
+    """Yield the parts that Gemma 4's unified models have instead of towers: projections of patches and of samples.
 
     By the tensors of vLLM 0.23.0's Gemma4UnifiedVisionEmbedder and Gemma4MultimodalEmbedder, without norms and biases.
     """

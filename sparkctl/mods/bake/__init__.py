@@ -1,1 +1,1 @@
-"""An overlay mod out of what a community mod's script changed."""
+"""Turns the changes that a community mod's script makes into an overlay mod."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SCRIPT: Final = "run.sh"
 MOST_FILES: Final = 5000
 MOST_BYTES: Final = 256 * MIB
-"""Bounds of a folder: those in public have at most some hundred files and a few MiB."""
+"""Bounds of a folder: published ones have at most some hundred files and a few MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def _part(root: Path, path: Path) -> Packed:
 
 
 def _inner_link(root: Path, path: Path) -> str:
-    """Return where a link of the folder leads, if that is in the folder too: elsewhere it is another file there."""
+    """Return a link's target, which must be in the folder: outside, it would be another file in the container."""
     link = path.readlink()
     inner = Path(os.path.normpath(path.parent / link))
     if link.is_absolute() or root not in [inner, *inner.parents]:

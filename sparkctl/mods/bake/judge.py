@@ -1,4 +1,4 @@
-"""Baking: from what a community mod's script changed in a container to an overlay mod, or to why it cannot be one.
+"""Baking: turn a community mod script's changes in a container into an overlay mod, or say why that is impossible.
 
 An overlay is regular files, mounted read-only one by one. What a script did beyond that (deleted, linked, compiled,
 installed) is refused rather than left out: half of a mod would be another mod.
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from sparkctl.world.workbench import PathChange, PathEntry
 
 LARGEST_BYTES: Final = 64 * MIB
-"""As for the source of any mod (sparkctl.sources)."""
+"""The same bound as for the source of any mod (``sparkctl.mods.on_disk``)."""
 MOST_PATHS: Final = 2000
-"""More than a patch changes and fewer than a package's installation: vLLM 0.32.0 itself has some 2,700 Python files."""
+"""More than a patch changes, but fewer than installing a package does: vLLM 0.32.0 has some 2,700 Python files."""
 PACKAGES: Final = ("site-packages", "dist-packages")
 _COMPILED: Final = (".so", ".pyc", ".pyo", ".pyd", ".o", ".a", ".cubin", ".fatbin")
 _VERSIONED: Final = re.compile(r"\.so\.\d")
@@ -50,7 +50,7 @@ _READABLE: Final = 0o004
 
 
 class PathRemark(NamedTuple):
-    """A path and, in words, why it is refused or does not count."""
+    """A path and, in words, why it is refused or ignored."""
 
     path: str
     why: str
@@ -75,7 +75,7 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True)
 class BakedFile:
-    """One file of the overlay: where it goes, its bytes, and those that it covers (None: a new file)."""
+    """One file of the overlay: where it goes, its bytes, and the bytes that it covers (None: a new file)."""
 
     target: str
     content: bytes
@@ -83,13 +83,13 @@ class BakedFile:
 
     @property
     def covers(self) -> str | None:
-        """The md5 of what it covers, None of a new file."""
+        """The md5 of the covered file, None for a new file."""
         return None if self.before is None else md5_of(self.before)
 
 
 @dataclass(frozen=True, slots=True)
 class Sorted:
-    """The changed paths by what their names alone say: to look at, refused unread, and of no account."""
+    """The changed paths, sorted by their names alone: to be examined, refused unread, or ignored."""
 
     look: tuple[str, ...]
     refused: tuple[PathRemark, ...]
@@ -98,7 +98,7 @@ class Sorted:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the script's changes come to."""
+    """The verdict on a script's changes."""
 
     files: tuple[BakedFile, ...]
     refused: tuple[PathRemark, ...]
@@ -109,7 +109,7 @@ class Judged:
 
 
 def sort_paths(changes: Sequence[PathChange], place: ScriptFolders) -> Sorted:
-    """Sort what the engine says has changed; a folder that only holds other changes is not among them."""
+    """Sort the changes that the engine reports; a folder that only contains other changes is left out."""
     holders = {str(parent) for change in changes for parent in PurePosixPath(change.path).parents}
     look, refused, ignored = [], [], []
     for change in sorted(changes):
@@ -131,7 +131,7 @@ def sort_paths(changes: Sequence[PathChange], place: ScriptFolders) -> Sorted:
 
 
 def package_root(path: str, roots: Iterable[str] = ()) -> str | None:
-    """Return the folder of Python packages that a path lies in: one that is named so, or one of ``roots``; or None."""
+    """Return the folder of Python packages that contains a path (a usual name, or one of ``roots``), or None."""
     for root in roots:
         if path.startswith(f"{root}/"):
             return root
@@ -158,7 +158,7 @@ def _unimportant(path: str, place: ScriptFolders) -> str | None:
 def _expressible(path: str, place: ScriptFolders) -> bool:
     if package_root(path, place.roots):
         return True
-    # A script leaves what the server is started with (a chat template) where the server starts.
+    # A script writes files for the server (a chat template) into the folder in which the server starts.
     return _within(path, place.workdir) if place.workdir != "/" else posixpath.dirname(path) == "/"
 
 
@@ -170,7 +170,7 @@ def _within(path: str, folder: str) -> bool:
 
 
 def judge(changes: Iterable[FileChange], found: Sorted) -> Judged:
-    """Return the overlay's files, what is refused, and what does not count."""
+    """Return the overlay's files, what is refused, and what is ignored."""
     files: list[BakedFile] = []
     refused, ignored = list(found.refused), list(found.ignored)
     for change in changes:
@@ -188,7 +188,7 @@ def judge(changes: Iterable[FileChange], found: Sorted) -> Judged:
 
 
 def _refusal(change: FileChange) -> str | None:
-    """Return why a change cannot be expressed as a file that is mounted, or None."""
+    """Return why a change cannot be expressed as a mounted file, or None."""
     before, after = change.before, change.after
     installed = _INSTALLED.search(change.path)
     if installed:
@@ -215,7 +215,7 @@ def _refused_file(path: str, before: PathEntry | None, after: PathEntry) -> str 
 
 
 def _refused_mode(path: str, before: PathEntry | None, after: PathEntry) -> str | None:
-    """Return why the permissions are part of what was done. A mounted copy is readable by all and nothing more."""
+    """Return why a change of permissions cannot be kept, or None: a mounted copy is readable by all, and no more."""
     gained = after.mode & ~(before.mode if before is not None else 0)
     if gained & _SETUID:
         return "is setuid or setgid"
@@ -241,7 +241,7 @@ def _no_change(change: FileChange) -> str | None:
 
 
 class Origin(NamedTuple):
-    """What a mod was baked from, for its manifest: the reference and the version None where it is not known."""
+    """What a mod was baked from, for its manifest; the reference and the version are None if they are not known."""
 
     folder: str
     script_md5: str
@@ -286,7 +286,7 @@ def module_of(path: str, roots: Sequence[str]) -> str | None:
 
 
 def file_names(targets: Sequence[str]) -> dict[str, str]:
-    """Return a file name for each target, no two the same: its own, with its folders before it where others share it.
+    """Return a unique file name for each target: its own name, with its folders in front if several share it.
 
     A mod's folder is flat, and mod.yaml and pins.yaml are taken.
     """
@@ -305,11 +305,11 @@ def file_names(targets: Sequence[str]) -> dict[str, str]:
     return found
 
 
-# --- how much of a file is another's ----------------------------------------------------------------------------------
+# --- how much of a file comes from another release --------------------------------------------------------------------
 
 
 class LineCounts(NamedTuple):
-    """How many lines of a file are new, and how many of the image's are gone."""
+    """How many lines of a file are new, and how many of the image's lines are gone."""
 
     added: int
     removed: int
@@ -319,16 +319,16 @@ class LineCounts(NamedTuple):
 
 
 def lines(file: BakedFile) -> LineCounts:
-    """Return how a file differs from the one that it covers, as a diff counts."""
+    """Return how a file differs from the one that it covers, counted as in a diff."""
     old, new = (file.before or b"").splitlines(), file.content.splitlines()
-    # Lines are counted as a set of occurrences: as quick for any file, and the same but for lines that moved.
+    # Lines are counted as a multiset: this is quick for any file, and equals a diff except for moved lines.
     return LineCounts((Counter(new) - Counter(old)).total(), (Counter(old) - Counter(new)).total())
 
 
 def copied_whole(files: Iterable[BakedFile], shipped: Iterable[bytes]) -> list[BakedFile]:
-    """Return the files that the mod brings along whole and that lack lines of the image's.
+    """Return the files that the mod contains as whole copies and that lack lines of the image's files.
 
-    Such a copy was made from some release's file; over another release's it takes that one's changes back.
+    Such a copy was made from some release's file; over another release's file it undoes that release's changes.
     """
     known = set(shipped)
     return [file for file in files if file.before is not None and file.content in known and lines(file).removed]
@@ -338,12 +338,12 @@ def copied_whole(files: Iterable[BakedFile], shipped: Iterable[bytes]) -> list[B
 
 
 def missed_network(lines: Iterable[str]) -> bool:
-    """Return whether a script's lines speak of a network that it did not have."""
+    """Return whether a script's output says that it missed a network."""
     return any(map(_NETWORK.search, lines))
 
 
 def doubtful(lines: Iterable[str]) -> list[str]:
-    """Return the lines with which scripts go on after something did not work. Some mean no harm: a person decides."""
+    """Return the lines that say that something failed but the script went on. Some are harmless: a person decides."""
     return [line.strip() for line in lines if _DOUBTFUL.search(line)]
 
 
@@ -351,7 +351,7 @@ def doubtful(lines: Iterable[str]) -> list[str]:
 
 
 def covered(target: str, md5: str | None) -> str:
-    """Return what a file covers: its md5, and the releases of vLLM that it is of where they are known."""
+    """Return in words which file is covered: its md5, and the releases of vLLM that have it, if known."""
     of = releases.releases(releases.below_root(target), md5 or "")
     return f"{md5 or 'new'}{f' (vLLM {releases.span(of)})' if of else ''}"
 

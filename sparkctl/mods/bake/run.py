@@ -1,7 +1,7 @@
-"""Baking, the acting side: a community mod's script run once in a throwaway container, and what it changed read out.
+"""Baking, the acting side: run a community mod's script once in a throwaway container and read its changes.
 
 It runs as the community runners run it (eugr/spark-vllm-docker, launch-cluster.sh; spark-arena/sparkrun, core/mods.py):
-the folder in /workspace/mods/NAME, run.sh there by bash, WORKSPACE_DIR the folder that the container starts in.
+the folder is /workspace/mods/NAME, bash runs run.sh there, and WORKSPACE_DIR is the container's start folder.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PURPOSE: Final = "bake"
 """What its throwaway containers are for, in their labels."""
 MODS: Final = "/workspace/mods"
 MEMORY_BYTES: Final = 8 * GIB
-"""A bound of ours: the pool is shared with the services that run, and no patch needs as much."""
+"""A bound of ours: the pool is shared with the running services, and no patch needs this much."""
 _PIDS: Final = 4096
 _LOG: Final = (("max-file", "1"), ("max-size", "1m"))
 _LAST_LINES: Final = 40
@@ -59,7 +59,7 @@ class Order(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Baked:
-    """A script that ended well: what its changes come to, its last lines, and the image's id."""
+    """A script that succeeded: the verdict on its changes, its last lines, and the image's id."""
 
     judged: Judged
     lines: tuple[str, ...]
@@ -67,7 +67,7 @@ class Baked:
 
 
 def bake(ports: Ports, report: Report, order: Order) -> Baked:
-    """Run the script and return what it changed. The containers that this makes are removed, whatever happens.
+    """Run the script and return its changes. The containers made for it are always removed.
 
     Raises:
         EngineError: a simulated engine, no such image, or the engine refuses.
@@ -97,7 +97,7 @@ def bake(ports: Ports, report: Report, order: Order) -> Baked:
 
 
 def _spec(order: Order, image: Image, name: str) -> ContainerSpec:
-    """Return the container: of the image by its id, since a tag may move between the two."""
+    """Return the container's spec, with the image by its id, since a tag may move between the two containers."""
     own = shlex.quote(f"{MODS}/{order.mod.name}")
     return ContainerSpec(
         image=image.id,
@@ -178,7 +178,7 @@ def _with_lines(message: str, lines: Sequence[str]) -> str:
 
 
 def _judged(bench: Workbench, report: Report, containers: tuple[str, str], place: ScriptFolders) -> Judged:
-    """Return what the changes come to. A container that was never started is the image as it was."""
+    """Return the verdict on the changes. A container that was never started shows the image as it was."""
     before, after = containers
     all_changes = bench.changes(after)
     found = judge.sort_paths(all_changes, place)

@@ -224,7 +224,7 @@ class Agent:
     # --- telling -----------------------------------------------------------------------------------------------------
 
     def _tell(self, generation: KeptGeneration, seen: BoxSeen, decision: Decision) -> None:
-        """Tell how the last action ended, what the engine's trouble is, and who stands otherwise than before."""
+        """Report how the last action ended, what is wrong with the engine, and which services changed state."""
         outcome = seen.outcome
         if outcome is not None and outcome is not self._told_outcome and self._action is not None:
             self._told_outcome = outcome

@@ -1,4 +1,4 @@
-"""Who else starts and stops services in the agent's process: the gateway. What both know of each other."""
+"""What the agent and the gateway know of each other: both start and stop services in one process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class BoxLook(NamedTuple):
-    """A look of the agent: what is declared, what it saw, what it decided, the containers, and whom it works on.
+    """A look of the agent: the declaration, the observed box, its decision, the containers, and the service in work.
 
     ``applying``: a command puts another stack into effect.
     """

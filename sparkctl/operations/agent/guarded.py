@@ -1,4 +1,4 @@
-"""What agent and guard tell each other, by files of the run folder: who may have to end, and who was ended."""
+"""Messages between agent and guard, by files of the run folder: who may have to end, and who was ended."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sparkctl.planning.box.generation import KeptGeneration
 
 HIT: Final = frozenset({"ask", "kill"})
-"""What the guard did that ends a service."""
+"""The guard's actions that end a service."""
 GUARD: Final = "guard"
 """The kind of an event that the guard made."""
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SYSTEM: Final = Path("/etc/systemd/system")
 DOCKER: Final = "docker"
 ENGINE: Final = ("DOCKER_HOST", "DOCKER_CONTEXT")
-"""Which engine is kept: said in the unit whoever it runs as, for else it would keep another one."""
+"""The variables that name the engine to keep: the unit always sets them, or its user's engine would be kept."""
 PASSED_ON: Final = (
     *ENGINE,
     "HF_HOME",
@@ -32,7 +32,7 @@ PASSED_ON: Final = (
     "XDG_STATE_HOME",
     "SPARKCTL_SIM_DIR",
 )
-"""Of the caller's environment: what says where the operator's folders and their engine are. No secret is in a unit."""
+"""Variables of the caller that say where the operator's folders and their engine are. No secret is in a unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Installation:
 
 @dataclass(frozen=True, slots=True)
 class AskedUnits:
-    """What is asked for. ``options`` are the words before the command, ``run_as`` the user of the system's agent."""
+    """The request. ``options`` are the words before the command, ``run_as`` the user of the system's agent."""
 
     user: bool = False
     options: tuple[str, ...] = ()
@@ -140,7 +140,7 @@ def uninstall(world: World, *, user: bool) -> list[str]:
 
 
 def _account(world: World, asked: AskedUnits) -> Account:
-    """Return who the agent runs as: who is named, who called sudo, or this user; of a user's own unit this user."""
+    """Return the agent's user: the one named, the caller of sudo, or this user; in a user's own unit, this user."""
     if asked.user and asked.run_as is not None:
         raise InputError("a unit of your own runs as you", hint="leave out --run-as, or --user for the system's units")
     name = asked.run_as or (None if asked.user else world.environ.get("SUDO_USER") or None)

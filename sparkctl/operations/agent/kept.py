@@ -26,7 +26,7 @@ It is in a file of the run folder, too, for the store may be full or damaged for
 """
 EVENT: Final = "event"
 MOST_EVENTS: Final = 5000
-"""So many events are kept, the last ones: a choice, of a month on a box that has a hundred and fifty a day."""
+"""How many of the latest events are kept: a choice, for a month on a box with a hundred and fifty a day."""
 EVERY_S: Final = 60.0
 """So often it is kept also where nothing happened, a choice: after a reboot the age of the rest follows from it."""
 
@@ -74,7 +74,7 @@ def keep_event(world: World, event: BoxEvent) -> None:
 
 
 class AgentMemory:
-    """What happened on the box, as the agent remembers and keeps it. A store that cannot be used is told once."""
+    """The past of the box, in memory and in the store. If the store cannot be used, this is reported once."""
 
     def __init__(self, world: World) -> None:
         self._world = world

@@ -1,4 +1,4 @@
-"""What is remembered of one life of a container between the agent's looks at it."""
+"""What is remembered about one life of a container between the agent's looks at it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STATES: Final = {
 class Lifetime:
     """Looks at its server, its processes, what they held, how it ended, and its mods. Times are monotonic seconds.
 
-    ``since`` is the first look at a server that has not moved since. ``ended`` is what the log of one that ended says.
+    ``since`` is the first look at a server that has not moved since. ``ended`` is what its log says about its end.
     """
 
     since: Look | None = None
@@ -63,12 +63,12 @@ class Lifetime:
 
     @property
     def held_bytes(self) -> int | None:
-        """What its processes held at the last look, None where that is not known."""
+        """The memory that its processes held at the last look, in bytes; None if that is not known."""
         return self.held[-1][1] if self.held else None
 
     @property
     def grown_bytes(self) -> int | None:
-        """What it holds more than some seconds ago, None where there is no such look."""
+        """The growth of its memory in the last seconds, in bytes; None if there is no look from then."""
         if not self.held:
             return None
         at, now = self.held[-1]

@@ -1,4 +1,4 @@
-"""What the agent sees of its box at a moment: one look at the engine, and looks over time at each server."""
+"""The agent's view of its box at a moment: one look at the engine, and looks over time at each server."""
 
 from __future__ import annotations
 
@@ -87,14 +87,14 @@ class Observer:
             self.ours = []
             return BoxSeen((), agent=me, boot=seen.boot, engine=first_line(error.message), outcome=outcome)
         foreign = None
-        if any(not one.live for one in services):  # whoever waits to be started asks who has the memory
+        if any(not one.live for one in services):  # a service that waits to be started needs to know who has the memory
             pids = {pid for one in self.ours for pid in one.lifetime.pids}
             foreign = self._world.host.others_bytes(pids)
         available = self._world.host.memory().available_bytes
         return BoxSeen(tuple(services), me, seen.boot, "", available, foreign, closed, outcome)
 
     def due_for_mods(self, generation: KeptGeneration) -> tuple[KeptService, Lifetime] | None:
-        """Return a service that is ready and whose mods have not been looked at for long, None where there is none."""
+        """Return a ready service whose mods have not been looked at for long, None if there is none."""
         now = self._world.ports.clock.monotonic()
         for one in self.ours:
             kept = generation.service(one.name)

@@ -1,4 +1,4 @@
-"""What the agent says of itself, in a file of the run folder: whole at each look, read by `agent status`."""
+"""The agent's state in a file of the run folder: rewritten whole at each look, read by `agent status`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
 
 AGENT: Final = "the agent"
-"""What an agent works on for as long as it lives: the name of no service, for it has a space in it."""
+"""The name of the agent's own lifelong mark of work: with a space in it, it is no service's name."""
 WELL: Final = frozenset({ServicePhase.RUNNING, ServicePhase.OFF})
 """Where a service stands that is as it was declared."""
 SCHEMA: Final = 1
@@ -69,7 +69,7 @@ def _states() -> TypeAdapter[AgentState]:
 
 
 def state_file(world: World) -> Path:
-    """Return where the agent's state is: in the run folder; of a simulated Spark, among the operator's own files."""
+    """Return the path of the agent's state: in the run folder; for a simulated Spark, in the operator's own files."""
     run = world.operator.run or world.operator.state / "run"
     return run / "agent" / ("simulated.json" if world.simulated else "state.json")
 

@@ -26,7 +26,7 @@ NEXT: Final = {
     ServicePhase.PAUSED: "sparkctl up {0} starts it",
     ServicePhase.STUCK: "sparkctl status {0}",
 }
-"""What to do about a service, by where it stands."""
+"""What to do about a service, by its state."""
 
 
 NOTHING: Final = "nothing is applied: sparkctl apply STACK says what this host runs"
@@ -127,7 +127,7 @@ def _troubles(said: AgentState, late: float) -> list[str]:
 
 
 def _other(world: World) -> list[str]:
-    """Return that an agent runs of which nothing is known here: of another user, with another run folder."""
+    """Return in words that an unknown agent runs: another user's, with another run folder."""
     try:
         elsewhere = world.ports.locks.worked_on(world.engine.info().id, AGENT)
     except EngineError as error:

@@ -19,7 +19,7 @@ RUN: Final = "sparkctl"
 
 @dataclass(frozen=True, slots=True)
 class UnitValues:
-    """What the units say. ``python`` is the interpreter's absolute path; ``options`` come before the command's name.
+    """The units' contents. ``python`` is the interpreter's absolute path; ``options`` come before the command's name.
 
     ``user`` is who the agent runs as, with the home ``home``; ``environment`` is NAME=VALUE of what decides where its
     folders and its engine are. ``models`` are folders that have to be mounted before it starts.

@@ -1,4 +1,4 @@
-"""What a benchmark measured: statistics over streamed completions, and what they are compared with. Pure.
+"""The results of a benchmark: statistics over streamed completions, and comparisons. Pure.
 
 The protocol is that of ai-muninn's DGX Spark series: one warm-up, three rounds of 500 tokens one at a time, then three
 in parallel. A request's tokens per second are its tokens by its whole time, as there.
@@ -44,7 +44,7 @@ class TimedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What was measured at one concurrency, over its rounds. Speeds are in tokens per second, times in seconds.
+    """The results at one concurrency, over its rounds. Speeds are in tokens per second, times in seconds.
 
     ``per_request`` and ``together`` are means over requests and over rounds, the spreads their standard deviations;
     ``between_s`` are percentiles of the time between two chunks, which hold ``tokens_per_chunk`` tokens each; ``each``
@@ -69,7 +69,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A benchmark of one service: when (UTC, seconds since the epoch), of what, and its levels.
+    """A benchmark of one service: when (UTC, seconds since the epoch), its subject, and its levels.
 
     ``unit`` is what ``tokens`` of a level are, by the second: tokens, or texts of a server that embeds or ranks.
     ``acceptance`` is by position; ``roofline`` is the most that one reader could have (None: not known), at

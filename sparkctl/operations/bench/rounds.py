@@ -35,7 +35,7 @@ _CACHED: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What is measured: a server, and the protocol.
+    """The inputs of a benchmark: a server, and the protocol.
 
     ``prompts`` are texts, or tokens; ``input_tokens`` makes them that long (None: as they are). ``salt`` keeps what
     this run leaves in the server's prefix cache apart from other runs: a prompt asked before is answered sooner.
@@ -56,7 +56,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What came out: the levels, what the drafts came to (None: it does not draft), and what is doubtful."""
+    """The results: the levels, the draft counts (None: it does not draft), and doubts."""
 
     levels: tuple[Level, ...]
     drafting: DraftCounts | None

@@ -1,4 +1,4 @@
-"""What `sparkctl bench` measures: a service that is deployed, with what is known of it."""
+"""The subject of `sparkctl bench`: a service that is deployed, with what is known of it."""
 
 from __future__ import annotations
 

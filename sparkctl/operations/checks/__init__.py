@@ -1,1 +1,1 @@
-"""What a server must answer: the format of a check, the asking, the judging."""
+"""Checks of a server's answers: the format of a check, the requests, the judgement."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SEED: Final = 0
 THINKING_TOKENS: Final = 2048
-"""What a model that thinks may use beside its answer: three minutes at 11 tokens a second (a choice)."""
+"""Tokens that a thinking model may use beside its answer: three minutes at 11 tokens a second (a choice)."""
 THOUGHT: Final = "thought"
 """The finding that an answer ended while its model thought: nothing is there to judge, and nothing is wrong with it."""
 NO_ANSWER: Final = "answer"
@@ -60,7 +60,7 @@ class Named(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What one request got: the beginning of the answer, and what each assertion found."""
+    """The result of one request: the beginning of the answer, and the finding of each assertion."""
 
     answer: str
     findings: tuple[Judgement, ...]
@@ -214,7 +214,7 @@ def _clean(text: str) -> str:
 
 
 def request_body(request: Request, server: AskedServer) -> dict[str, Any]:
-    """Return a request as JSON, of a chat or a completion: decoding is greedy, and its seed is fixed."""
+    """Return a request as JSON, for a chat or a completion: decoding is greedy, and its seed is fixed."""
     body: dict[str, Any] = {
         "model": server.served_name,
         "max_tokens": request.max_tokens + _for_thought(request, server),

@@ -39,12 +39,12 @@ _FENCE: Final = re.compile(r"```[ \t]*(\w*)[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _THOUGHT: Final = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 _TOLERANCE: Final = 1e-9
 _NEAR: Final = 0.01
-"""What a program computes may be off by so much, as a share: models choose their own approximations."""
+"""The relative error that a program's results may have: models choose their own approximations."""
 _PYTHON: Final = ("python", "py", "python3")
 
 
 class Answer(NamedTuple):
-    """What the server said. ``tokens`` is its own count (None: not told); ``given`` is the text that it continues.
+    """The server's answer. ``tokens`` is its own count (None: not told); ``given`` is the text that it continues.
 
     ``cut``: it ended because it had no more tokens.
     """
@@ -202,7 +202,7 @@ def _traditional(wanted: Traditional, text: str) -> Judgement:
 
 
 def fenced(text: str, languages: Sequence[str]) -> str:
-    """Return the first block of code of one of the languages, else the first block, else the text."""
+    """Return the first block of code in one of the languages, else the first block, else the text."""
     blocks = _FENCE.findall(text)
     named = [code for language, code in blocks if language.lower() in languages]
     return str(next(iter(named or [code for _, code in blocks]), text))

@@ -21,7 +21,7 @@ _LOOK_S: Final = 0.2
 
 
 class CodeRunner:
-    """Runs Python in throwaway containers of one image, which has to have one; ``process`` is ``Locks.me``."""
+    """Runs Python in throwaway containers of one image, which has to contain it; ``process`` is ``Locks.me``."""
 
     def __init__(self, engine: Engine, clock: Clock, image: str, process: str) -> None:
         self._engine = engine

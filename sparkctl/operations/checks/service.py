@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def check(world: World, name: str, only: Sequence[str] = (), *, run_code: bool = False) -> list[CheckVerdict]:
     """Ask a service its checks and return a verdict for each; ``only`` names some of them.
 
-    None means every check for its kind of server: of one that embeds, those of vectors.
+    None means every check for its kind of server; for one that embeds, the checks of vectors.
 
     ``run_code`` runs code that the model writes, in a throwaway container of the service's image without network;
     else it is parsed. A check that fails is a verdict, not an error.

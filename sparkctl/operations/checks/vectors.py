@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def judge_vectors(found: Vectors, texts: int) -> list[Judgement]:
-    """Judge the vectors of texts: one each, all as long, none of them nothing, the first two nearest to each other."""
+    """Judge the vectors of texts: one each, of equal length, none of them zero, the first two nearest to each other."""
     each = found.each
     dimensions = sorted({len(vector) for vector in each})
     norms = [math.hypot(*vector) for vector in each]
@@ -47,6 +47,6 @@ def judge_ranking(found: Ranking, best: Sequence[int]) -> Judgement:
 
 
 def judge_transcript(found: Transcript, most_words: int) -> Judgement:
-    """Judge a transcript: a model that hears words where there are none writes on and on."""
+    """Judge a transcript: a model that hears words in silence never stops writing."""
     count = len(found.text.split())
     return Judgement("most-words", count <= most_words, f"{count} words", f"at most {most_words}")

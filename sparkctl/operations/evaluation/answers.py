@@ -1,4 +1,4 @@
-"""What one service answered to the questions of a suite, in values: which were right, and how they were asked.
+"""One service's answers to the questions of a suite, as values: which were right, and how they were asked.
 
 It is read from what lm-evaluation-harness 0.4.13 writes (``outputs``), and kept (``kept``).
 """

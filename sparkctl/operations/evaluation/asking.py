@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sparkctl.world.ports import Products
 
 PURPOSE: Final = "evaluate"
-"""What its containers are for, in their labels."""
+"""The purpose, in their labels, of its containers."""
 _LOOK_S: Final = 0.5
 _SERVICE_S: Final = 5.0
 """Between two looks whether the service that is asked still runs."""
@@ -54,7 +54,7 @@ _ERROR: Final = re.compile(r"^error: (.*)")
 
 
 class AskRun(NamedTuple):
-    """What to run lm-eval for: of a service, the container that serves; () and None: the tasks are only loaded."""
+    """The subject of a run of lm-eval: a service's container; () and None: the tasks are only loaded."""
 
     loaded: LoadedSuite
     image: str

@@ -47,7 +47,7 @@ _DECISIVE: Final = ("max-model-len", "kv-cache-dtype", "reasoning-parser", "chat
 
 
 class Evaluation(NamedTuple):
-    """What is asked for: two services, and a suite by its name or file.
+    """The request: two services, and a suite by its name or file.
 
     ``again`` asks also what was answered before; ``network`` lets lm-eval fetch data that is missing from the hub;
     ``wheels`` is a folder of packages to build lm-eval's image of, in place of an index.

@@ -1,4 +1,4 @@
-"""What was answered and compared, kept on the disk: a finished reference is not asked again."""
+"""Answers and comparisons, kept on the disk: a finished reference is not asked again."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def read_answers(content: bytes, tasks: Collection[str]) -> Answers:
 
 
 def answers(world: World, folder: Path, tasks: Collection[str]) -> Answers | None:
-    """Return the finished answers of a folder, None where there are none; damaged ones are told, and are none."""
+    """Return the finished answers of a folder, None if there are none; damaged ones are reported, and do not count."""
     path = folder / FILE
     content = world.files.content(path)
     if content is None:
@@ -98,7 +98,7 @@ def keep(world: World, found: Evaluated) -> None:
 
 
 def history(world: World, name: str | None = None) -> list[Evaluated]:
-    """Return what was compared, of one service or (None) of all, the oldest first.
+    """Return the comparisons of one service or (None) of all, the oldest first.
 
     Raises:
         InputError: the store is damaged, locked, or of a newer sparkctl.

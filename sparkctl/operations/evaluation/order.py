@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from sparkctl.world.spec import ContainerSpec
 
 CLAIM_BYTES: Final = 280 * 1024 * 1024
-"""What lm-eval 0.4.13 takes itself: 0.26 GiB, measured on a machine without a GPU."""
+"""The memory of lm-eval 0.4.13 itself: 0.26 GiB, measured on a machine without a GPU."""
 MEMORY_BYTES: Final = 4 * GIB
-"""What it may take at most: a bound of ours, for suites with large data."""
+"""The most memory that it may take: a bound of ours, for suites with large data."""
 CACHE: Final = "/cache"
 """Where the data that was fetched from the hub, and nltk's, are in the container."""
 CERTIFICATE: Final = "/suite/certificate.pem"

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PLACEHOLDER: Final = "LMEVAL_MODEL_NONE_ANSWER_PLACEHOLDER"
-"""What the script tells lm-eval to write where a server answers null; it is also the variable's name."""
+"""The text that the script makes lm-eval write if a server answers null; it is also the variable's name."""
 _MOST_LINES: Final = 200_000
-"""Of one file of samples, a line for each question and filter: GSM8K has 2,638."""
+"""Bytes of one file of samples, which has a line for each question and filter: GSM8K has 2,638 lines."""
 _DIGITS: Final = 12
 _HINT: Final = "run the evaluation again with --again; another release of lm-eval may write another format"
 
 
 class Written(NamedTuple):
-    """What a finished run wrote: lm-eval's version, the seconds that it took, and the answers by task."""
+    """The results of a finished run: lm-eval's version, the seconds that it took, and the answers by task."""
 
     lm_eval: str
     seconds: float
@@ -101,7 +101,7 @@ def _document(path: Path, data: bytes | str, line: int | None = None) -> dict[st
 
 
 class _Asked(NamedTuple):
-    """What is needed of a line of samples: the question, what was asked, and how much of each metric is right."""
+    """The needed values in a line of samples: the question, the prompt, and how much of each metric is right."""
 
     question: int
     asked: str

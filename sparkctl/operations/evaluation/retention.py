@@ -75,7 +75,7 @@ class Comparison:
 
     @property
     def below(self) -> tuple[Retained, ...]:
-        """The metrics of which less is kept than has to be."""
+        """The metrics of which too little is kept."""
         return tuple(row for row in self.rows if row.below)
 
     @property

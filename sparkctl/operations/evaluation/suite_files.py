@@ -27,7 +27,7 @@ KIND: Final = "suite"
 SCRIPT: Final = "lm-eval"
 """The script that asks (jobs/lm-eval.py)."""
 _MOST: Final = 64 * MIB
-"""Of one file of questions: GSM8K's 1,319 have 750 KB."""
+"""Bytes of one file of questions: GSM8K's 1,319 have 750 KB."""
 _DIGITS: Final = 12
 
 

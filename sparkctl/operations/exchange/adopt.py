@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Adoption(NamedTuple):
-    """What became of a container: its recipe, the file of it, and whether it is now known as that service.
+    """The result for a container: its recipe, the recipe's file, and whether it is now known as that service.
 
     ``known`` is False where the recipe has another name than the container: then `up` starts a second one.
     """

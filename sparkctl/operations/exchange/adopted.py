@@ -45,7 +45,7 @@ class AdoptedContainer(NamedTuple):
 
 
 class AdoptedFile(NamedTuple):
-    """What the file says: the adopted containers by their ids, and what of it cannot be read, "" where nothing."""
+    """The contents of the file: the adopted containers by id, and which part is unreadable, "" if none is."""
 
     containers: Mapping[str, AdoptedContainer]
     damage: str = ""
@@ -82,7 +82,7 @@ def _row(value: object) -> AdoptedContainer | None:
 
 
 def keep(files: Files, state: Path, container: str, adopted: AdoptedContainer, *, there: Collection[str]) -> None:
-    """Keep that a container was adopted; of those kept before, only the ones that are ``there`` stay.
+    """Record that a container was adopted; of the earlier records, only those whose containers are ``there`` stay.
 
     Raises:
         InputError: the file cannot be written, or is damaged: what it named would be lost.
@@ -97,7 +97,7 @@ def keep(files: Files, state: Path, container: str, adopted: AdoptedContainer, *
 
 
 def known(ports: Ports, state: Path, report: Report) -> Ports:
-    """Return doors whose engine knows the adopted containers; what of their file cannot be read is told."""
+    """Return ports whose engine knows the adopted containers; unreadable parts of their file are reported."""
     found = kept(ports.files, state)
     if found.damage:
         report.warn(found.damage)
@@ -110,7 +110,7 @@ def overlaid(engine: Engine, adopted: Mapping[str, AdoptedContainer]) -> Engine:
 
 
 class _OverlaidEngine:
-    """What it does not do itself the engine below does."""
+    """The engine below does everything that this class does not do itself."""
 
     def __init__(self, engine: Engine, adopted: Mapping[str, AdoptedContainer]) -> None:
         self._engine = engine

@@ -17,7 +17,7 @@ from sparkctl.base.units import MIB
 class FolderBounds(NamedTuple):
     """How much of a folder is read: the largest public collection of recipes has under a thousand files.
 
-    ``size`` is of all texts together that are kept, in characters, ``one`` of one file, in bytes.
+    ``size`` bounds all stored texts together, in characters, ``one`` a single file, in bytes.
     """
 
     files: int = 20_000

@@ -1,4 +1,4 @@
-"""What sparkctl says of recipes that were imported: the words that they render, what is doubtful, whether one fits."""
+"""A review of imported recipes: the words that they render, doubts, and whether each fits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ImportReview(NamedTuple):
-    """What is said of one recipe: its words beside the source's, and in a sentence whether it fits beside what runs.
+    """The review of one recipe: its words beside the source's, and in a sentence whether it fits beside what runs.
 
     ``unrendered`` is why there are no words, such as a model of which nothing is known here.
     """
@@ -41,7 +41,7 @@ def linted(world: World, paths: Sequence[Path]) -> Linted:
 
 
 def review(world: World, recipe: ImportedRecipe, path: Path) -> ImportReview:
-    """Return what is said of one recipe; never raises for what is wrong with it."""
+    """Return the review of one recipe; never raises for its faults."""
     try:
         planned = plan.plan(world, AskedSet((str(path),)))
         words = tuple(planned.services[0].words)

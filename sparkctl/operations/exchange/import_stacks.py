@@ -25,7 +25,7 @@ _UNUSABLE: Final = "sparkctl's own check refuses the stack"
 
 
 class ImportedStack(NamedTuple):
-    """What became of the servers of one file together; ``made`` has no keys where they are no stack."""
+    """The result for all servers of one file together; ``made`` has no keys if they are no stack."""
 
     form: str
     file: str

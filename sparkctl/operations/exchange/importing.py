@@ -46,7 +46,7 @@ _MOST_ALIKE: Final = 1000
 
 
 class ImportedRecipe(NamedTuple):
-    """What became of one server of a source: ``made``, and the text of its file ("" where it was refused).
+    """The result for one server of a source: ``made``, and the text of its file ("" if it was refused).
 
     ``launch`` is what the source calls it.
     """
@@ -73,12 +73,12 @@ class Imports(NamedTuple):
 
     @property
     def usable(self) -> list[ImportedRecipe]:
-        """Those that are recipes."""
+        """The results that are recipes."""
         return [one for one in self.recipes if one.made.refused is None]
 
 
 class FormCount(NamedTuple):
-    """What a folder has of one form: files, servers imported, refused by reason, and what stays over by reason."""
+    """A folder's counts for one form: files, servers imported, refused by reason, and leftovers by reason."""
 
     form: str
     files: int
@@ -159,7 +159,7 @@ def _launches(reader: Callable[[Material], list[Launch]], material: Material) ->
 
 
 def imported(launch: Launch, file: str, choices: Choices) -> ImportedRecipe:
-    """Return what becomes of one server; ``file`` is where it is from. Never raises."""
+    """Return the result for one server; ``file`` is where it is from. Never raises."""
     made = recipe_of(launch, choices)
     text = "" if made.refused is not None else recipe_text(made, str(launch.place))
     problem = _problem(made.name, text) if text else None
@@ -184,7 +184,7 @@ def _problem(name: str, text: str) -> str | None:
 
 
 def _named(recipes: Sequence[ImportedRecipe]) -> tuple[ImportedRecipe, ...]:
-    """Return the recipes, each with a name of its own: a second of one name is called after its model, or numbered."""
+    """Return the recipes with unique names: a second one with a name is called after its model, or numbered."""
     taken: set[str] = set()
     found: list[ImportedRecipe] = []
     for one in recipes:

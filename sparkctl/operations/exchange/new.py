@@ -35,7 +35,7 @@ _CONTEXT: Final = ("limits", "context")
 
 
 class NewAsked(NamedTuple):
-    """What is asked for: a model (owner/name or a folder), and what is not to follow from it.
+    """The request: a model (owner/name or a folder), and values that must not be derived from it.
 
     ``beside`` are services beside which the context has to fit; () is what runs now. ``out`` is the file to write, or
     a folder; None: the operator's own recipes.
@@ -51,7 +51,7 @@ class NewAsked(NamedTuple):
 
 
 class NewQuestion(NamedTuple):
-    """What several answers fit: ``options`` are values with what speaks for each; unasked, the first is taken."""
+    """A question with several answers: ``options`` are values with reasons; if nobody is asked, the first is taken."""
 
     key: str
     asks: str

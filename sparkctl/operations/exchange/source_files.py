@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 STDIN: Final = "-"
 MOST_BYTES: Final = 10 * MIB
-"""Bytes of one file that is read."""
+"""The most bytes that are read of one file."""
 
 
 def piped_text(stream: BinaryIO) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _TO_BAKE: Final = "it is a script that changes the image, and is baked into a mod once"
 _NO_IMAGE: Final = "it could not be baked: the source names no image"
 _OF_CHECKOUTS: Final = (".sparkrun", ".git", "mods")
-"""What the folder has that a file of a checkout lies in."""
+"""Names that show that a folder is the checkout which contains a file."""
 _MOST_ABOVE: Final = 5
 
 
@@ -74,7 +74,7 @@ class SourceMods:
 
 
 def _checkout(file: Path) -> tuple[Path | None, Mapping[str, str]]:
-    """Return the checkout that a file lies in, and its texts; nothing where there is none, or where it is too large."""
+    """Return the checkout that contains a file, and its texts; nothing if there is none, or if it is too large."""
     for folder in list(real(file).parents)[:_MOST_ABOVE]:
         if any((folder / name).exists() for name in _OF_CHECKOUTS):
             try:

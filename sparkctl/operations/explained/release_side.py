@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def side(world: World, models: Models, name: str, overrides: Sequence[str] = ()) -> Side:
     """Return a recipe, or a service of a stack, with what is laid over it; images that are here are not asked.
 
-    Of one that cannot be planned the side says why.
+    For a side that cannot be planned, it says why.
 
     Raises:
         InputError: nothing has this name, or the recipe cannot be used.

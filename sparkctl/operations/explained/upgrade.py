@@ -1,4 +1,4 @@
-"""What another release of vLLM, or another image, changes for a recipe. Nothing is pulled or written."""
+"""The changes for a recipe with another release of vLLM, or another image. Nothing is pulled or written."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class UpgradedService(NamedTuple):
 
 
 class _Target(NamedTuple):
-    """What comes after: a release, and an image where one is named."""
+    """The other side: a release, and an image if one is named."""
 
     vllm: str
     image: str | None

@@ -1,1 +1,1 @@
-"""What is done with the files of an operator: recipes, commands, models."""
+"""Operations on the files of an operator: recipes, commands, models."""

@@ -1,4 +1,4 @@
-"""What is wrong with the names and the port of a stack's gateway, beside the recipes of its services."""
+"""Problems with the names and the port of a stack's gateway, apart from the recipes of its services."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def problems(catalog: Catalog, kind: str, name: str) -> list[Problem]:
 
 
 def reaches(world: World, kind: str, name: str) -> list[Problem]:
-    """Return what of this host a job reads and makes beside models: whom it has to be trusted from."""
+    """Return what a job reads and makes on this host beside models: its author has to be trusted for that."""
     if kind != JOB:
         return []
     try:

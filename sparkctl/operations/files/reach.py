@@ -1,4 +1,4 @@
-"""What a service reaches of its host beside its model, its cache and its mods: whom a recipe has to be trusted from.
+"""What a service reaches on its host beside its model, its cache and its mods: its author has to be trusted for that.
 
 Docker's daemon is root: a folder that is mounted writable, a socket or a privilege gives the container what root has.
 """
@@ -109,7 +109,7 @@ def of_mounts(service: Service) -> Iterator[tuple[KeyPath, str]]:
 
 
 def of_declared(loaded: LoadedRecipe) -> list[Problem]:
-    """Return what a recipe's container.mounts ask for, as they are written: of one that cannot be put together."""
+    """Return the requests in a recipe's container.mounts, as written: for a recipe that cannot be put together."""
     place = loaded.document.node(("container", "mounts")).key if loaded.recipe.container.mounts else None
     return [Problem(f"mounts {mount}", place, warning=True) for mount in loaded.recipe.container.mounts]
 
@@ -168,7 +168,7 @@ def _mode(read_only: bool) -> str:
 
 
 def _is_hidden(folder: Path, home: Path) -> bool:
-    """Return whether a folder is one of settings in a home, ~/.ssh or below; ~/.cache is for whoever needs one."""
+    """Return whether a folder holds settings in a home, ~/.ssh or below; ~/.cache does not count."""
     first = folder.relative_to(home).parts[:1] if folder.is_relative_to(home) else ()
     return any(name.startswith(".") and name != ".cache" for name in first)
 

@@ -194,7 +194,7 @@ def _job(catalog: Catalog, name: str) -> tuple[str, str] | None:
 
 
 def _reaches(world: World, name: str) -> list[Problem]:
-    """Return what the services of a name reach; of what cannot be used, what can be told of it."""
+    """Return what the services of a name reach; for an unusable one, what is known of it."""
     found: list[Problem] = []
     with suppress(InputError):
         loader = world.offline_loader(world.disk_models)
@@ -205,7 +205,7 @@ def _reaches(world: World, name: str) -> list[Problem]:
 
 
 def _added(catalog: Catalog, loader: Loader, one: Located) -> list[Problem]:
-    """Return what a service's mounts and its template reach; of an own template, that this cannot be told."""
+    """Return what a service's mounts and its template reach; for an operator's own template, that this is not known."""
     place = one.loaded.document.node(("template",)).key
     try:
         (service,) = loader.services([one])

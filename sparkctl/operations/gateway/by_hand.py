@@ -1,4 +1,4 @@
-"""What the page's buttons do to services: a start is `up`, a stop is `down`, as an operator types them."""
+"""The actions of the page's buttons on services: a start is `up`, a stop is `down`, as an operator types them."""
 
 from __future__ import annotations
 

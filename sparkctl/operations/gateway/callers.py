@@ -1,4 +1,4 @@
-"""Who a request comes from, by its key: what that may use and start. Of a key its name alone is told."""
+"""The caller of a request, by its key: what that may use and start. Only the name of a key is ever shown."""
 
 from __future__ import annotations
 

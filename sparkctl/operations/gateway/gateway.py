@@ -372,7 +372,7 @@ class Gateway:
 
     @property
     def applying(self) -> str:
-        """What is put into effect at this moment, as words, "" for nothing."""
+        """What is being put into effect at this moment, as words, "" for nothing."""
         expected = self.handler.expected
         return self._closed.why if expected is None and self._closed.waits else "" if expected is None else expected.why
 

@@ -1,4 +1,4 @@
-"""What follows from what happened on the box: restarts, how long starts took, what the guard did. Values."""
+"""Figures from what happened on the box: restarts, how long starts took, what the guard did. Values."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class LoopThread:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        # Of its own: what the page asks may take long, and no start waits for that.
+        # A thread of its own: the page's questions may take long, and no start must wait for them.
         self._beside = ThreadPoolExecutor(BESIDE, "sparkctl-gateway-beside")
         self._thread = threading.Thread(target=self._run, daemon=True, name="sparkctl-gateway")
         self._thread.start()

@@ -25,15 +25,15 @@ STATES: Final = (
     *("off", "waiting", "starting", "ready", "busy", "running", "draining", "stopping"),
     *("backing-off", "stuck", "failing", "dead", "held", "paused", "unknown"),
 )
-"""Where a service may stand: each has a series, of which one is 1."""
+"""The states of a service: each has a series, and one of them is 1."""
 WAITS_S: Final = (0.1, 1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0)
 """Bounds for waits: a start on a GB10 took 1 to 20 minutes in public logs."""
 FIRST_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Bounds for the first byte, a choice: a prefill of some thousand tokens takes seconds."""
 GUARD_DOES: Final = ("ask", "kill", "clean", "nothing")
-"""What a guard does. Each has its series from the beginning: to Prometheus a first 1 is no increase."""
+"""The guard's actions. Each has its series from the beginning: to Prometheus a first 1 is no increase."""
 OTHER: Final = "(other)"
-"""The label of names that are none of the gateway's: a client that invents names makes no series."""
+"""The label for names that the gateway does not have: a client that invents names makes no new series."""
 
 
 class CountedRequest(NamedTuple):
@@ -154,7 +154,7 @@ class GatewayMetrics:
 
 
 class _OfView:
-    """What the box shows, at each scrape anew."""
+    """The figures of the box, read anew at each scrape."""
 
     def __init__(self, of: GatewayMetrics) -> None:
         self._of = of

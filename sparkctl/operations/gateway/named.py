@@ -22,7 +22,7 @@ class KeptServer(NamedTuple):
 
 
 class NamedGeneration(NamedTuple):
-    """What each name of a generation means, and where its servers are, by service."""
+    """What each name of a generation means, and where the servers are, by service."""
 
     names: NameTable
     servers: dict[str, KeptServer]
@@ -56,5 +56,5 @@ def _read(kept: KeptService) -> tuple[NamedService, KeptServer]:
 
 
 def count(text: str | None) -> int | None:
-    """Return a whole number of a command, None for `auto`, for vLLM's short forms (32k), and where there is none."""
+    """Return a whole number of a command; None for `auto`, for vLLM's short forms (32k), or if there is none."""
     return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 12 else None  # noqa: PLR2004

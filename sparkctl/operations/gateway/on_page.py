@@ -29,7 +29,7 @@ NOBODY: Final = GatewayOnPage()
 NO_NAME: Final = "-"
 """In the place of a model's name, of requests that ask for none."""
 _SAID: Final = frozenset({DeskState.STARTING, DeskState.DRAINING, DeskState.STOPPING, DeskState.HELD})
-"""What the desk knows sooner than a look at the server."""
+"""States that the desk knows sooner than a look at the server."""
 _LIVE: Final = frozenset({"ready", "busy", "running", "stuck", "failing", "unknown"})
 
 
@@ -51,7 +51,7 @@ class PageKeyring:
         return self._keys.needed
 
     def named(self, key: str) -> str | None:
-        """Return the name of a key, None where it is none that is known."""
+        """Return the name of a key, None if the key is not known."""
         found = self._keys.owner(key)
         return None if found is None else found.name
 

@@ -1,4 +1,4 @@
-"""What a gateway knows of other hosts; without ``hosts.yaml`` nothing, and nothing is looked at."""
+"""The gateway's knowledge of other hosts; without ``hosts.yaml`` there is none, and nothing is looked at."""
 
 from __future__ import annotations
 

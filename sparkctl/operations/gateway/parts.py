@@ -1,4 +1,4 @@
-"""What a gateway is put together of."""
+"""The parts of which a gateway consists."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ else:
 
 
 class AskedGateway(NamedTuple):
-    """What is asked of a gateway in the place of what the stack's file says; ``open``: no key is needed."""
+    """The settings of a gateway that replace those of the stack's file; ``open``: no key is needed."""
 
     host: str | None = None
     port: int | None = None

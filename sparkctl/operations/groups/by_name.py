@@ -46,7 +46,7 @@ def up(world: World, hosts: Sequence[str], asked: AskedSet, *, download: bool = 
 
 
 def hosts_of(world: World, name: str) -> tuple[str, ...]:
-    """Return the hosts of a group that this operator has started, () where there is none of this name."""
+    """Return the hosts of a group that this operator has started, () if there is none of this name."""
     group = keeping.kept(world).get(name) if _has_hosts(world) else None
     return () if group is None else group.hosts
 
@@ -70,7 +70,7 @@ def rendered(world: World, hosts: Sequence[str], asked: AskedSet) -> list[Servic
 
 
 class Parted(NamedTuple):
-    """What names mean: groups by their names, and the names that are none."""
+    """The meaning of names: groups by their names, and the names that are not groups."""
 
     groups: dict[str, KeptGroup]
     others: tuple[str, ...]
@@ -96,7 +96,7 @@ def parted(world: World, names: Sequence[str]) -> Parted:
 def _has_hosts(world: World) -> bool:
     """Return whether there are hosts; a file that cannot be used is warned of: services of this machine need none.
 
-    Of another host (--host) there are none: what is done there is done to its own containers.
+    On another host (--host) there are none: an action there concerns that host's own containers.
     """
     if world.on:
         return False
@@ -108,7 +108,7 @@ def _has_hosts(world: World) -> bool:
 
 
 def _here(world: World, name: str) -> KeptGroup | None:
-    """Return the group of which a rank runs on this machine."""
+    """Return the group that has a rank on this machine."""
     with suppress(EngineError):
         return _group_of(world, name)
     return None

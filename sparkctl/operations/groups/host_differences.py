@@ -1,4 +1,4 @@
-"""What of a group has to be the same on all its hosts, and is not: image, vLLM, model's files, mods, flags.
+"""What must be the same on all hosts of a group, and differs: image, vLLM, model's files, mods, flags.
 
 vLLM does not see it: with another context on one rank a group is healthy, answers short prompts, and hangs for ever
 with the first long one (seen on 0.32.0).
@@ -26,7 +26,7 @@ _SHOWN: Final = 8
 
 
 def refuse_different(hosts: Sequence[HostWay], asked: AskedSet, services: Sequence[Service]) -> None:
-    """Refuse a group of which its hosts have not the same.
+    """Refuse a group whose hosts differ.
 
     Raises:
         InputError: each difference, with host and file.

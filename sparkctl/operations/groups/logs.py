@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def logs_of(world: World, group: KeptGroup, *, rank: int | None = None, tail: int | None = None) -> list[str]:
-    """Return the log of a group's rank, or of all of them by time; of a rank that is gone, what was kept of it.
+    """Return the log of a group's rank, or of all of them by time; for a rank that is gone, its stored log.
 
     ``tail``: only so many lines of each. A host that is not reached is warned of. The world's boundary is told of the
     secrets that the containers were started with.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sparkctl.world.engine import Container
     from sparkctl.world.ports import Report
 else:
-    # Who looks at a group starts nothing.
+    # Looking at a group starts nothing.
     starts = LazyModule("sparkctl.operations.services.starts")
 
 
@@ -40,7 +40,7 @@ def away(host: str) -> SeenRank:
 
 
 def of_container(host: str, container: Container | None) -> SeenRank:
-    """Return what a container, or that there is none, says of a rank."""
+    """Return what a container, or its absence, says about a rank."""
     if container is None:
         return SeenRank(host)
     group = labels.read(container.labels).group

@@ -1,4 +1,4 @@
-"""Groups as `ps` shows them: what of each runs on which host, and what to do about one that is a half."""
+"""Groups as `ps` shows them: which rank runs on which host, and what to do about an incomplete one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def rank_words(record: ServiceLabels, doing: str) -> list[str]:
-    """Return which rank of which hosts a container is, and what it is ``doing``; of a worker its head says that."""
+    """Return a container's rank and hosts, and what it is ``doing``; for a worker, what its head is doing."""
     group = record.group
     if group is None:
         return [doing]
@@ -50,7 +50,7 @@ def _line(name: str, hosts: Sequence[str], found: Mapping[str, SeenRank], away: 
 
 
 def elsewhere(world: World) -> list[str]:
-    """Return the groups that this operator has started, of which none needs to run on this machine, in words."""
+    """Return in words the groups that this operator has started, which need not run on this machine."""
     return [_words(group) for group in kept.kept(world).values()]
 
 

@@ -133,7 +133,7 @@ def _refuse_moved(world: World, group: KeptGroup) -> None:
 
 
 def _refuse_others(group: KeptGroup, found: Sequence[SeenRank]) -> None:
-    """Refuse to end what has the group's name and is none of its ranks: of other hosts, or a service of one host.
+    """Refuse to end a container with the group's name that is not one of its ranks: other hosts', or a single service.
 
     Raises:
         InputError: what it is, and where.
@@ -150,7 +150,7 @@ def _refuse_others(group: KeptGroup, found: Sequence[SeenRank]) -> None:
 
 
 def _created(world: World, ranks: Sequence[RankHands], asked: AskedSet) -> list[StartedRank]:
-    """Create and start the containers, the head's last; whoever asks holds the locks of all hosts."""
+    """Create and start the containers, the head's last; the caller holds the locks of all hosts."""
     begun: dict[int, StartedRank] = {}
     try:
         for place in (*range(1, len(ranks)), 0):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PROGRAM: Final = Path(__file__).parent / "alone" / "start.py"
 PASSED_ON: Final = ("NOTIFY_SOCKET", "PATH")
-"""What of the environment the guard gets."""
+"""The variables of the environment that the guard gets."""
 TRIAL_S: Final = 30.0
 
 
@@ -38,7 +38,7 @@ _TODO_VICTIM: Final = (
 
 
 class GuardFinding(NamedTuple):
-    """What a trial found of one thing that the guard needs, and what to do where it is missing ("": it is not)."""
+    """A trial's finding about one thing that the guard needs, and what to do if it is missing ("": it is not)."""
 
     subject: str
     ok: bool

@@ -1,4 +1,4 @@
-"""What the guard of this host says now, as the commands and the agent read it, and the refusal while it says no."""
+"""The present state of this host's guard, for commands and the agent, and the refusal while admission is closed."""
 
 from __future__ import annotations
 

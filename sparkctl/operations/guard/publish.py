@@ -1,4 +1,4 @@
-"""What the agent tells the guard: the list of victims, written whole and only where it has changed."""
+"""The agent's message to the guard: the list of victims, written whole and only if it has changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the guard of this host would do to whom, and what it did."""
+"""Which services the guard of this host would end, and what it has done."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOWN: Final = 10
 
 
 class GuardAction(NamedTuple):
-    """What a guard did once, as its file of actions has it.
+    """One action of a guard, from its file of actions.
 
     ``did`` is ask, kill, clean, or nothing where nobody was there to be hit. ``after_ms`` is from the line crossed to
     the signal, ``bytes_per_second`` the fall; ``found`` what was found afterwards.
@@ -73,7 +73,7 @@ class GuardStatus(NamedTuple):
 
     @property
     def next(self) -> VictimNow | None:
-        """Who has to end first."""
+        """The service that is ended first."""
         return next((one for one in self.victims if one.running), None)
 
 

@@ -23,7 +23,7 @@ _HEAD = "hosts:\n"
 
 
 class Added(NamedTuple):
-    """What was written, and where."""
+    """The written entry, and its file."""
 
     path: Path
     text: str

@@ -26,7 +26,7 @@ AT_ONCE: Final = 16
 
 
 class HostAnswer(NamedTuple, Generic[T]):
-    """What a host answered, or why it did not: one of the two is None.
+    """A host's answer, or why it did not answer: one of the two is None.
 
     ``facts`` are what it said of itself, None where it was not reached; ``skew_s`` is how far its clock is ahead;
     ``here``: it is this machine.

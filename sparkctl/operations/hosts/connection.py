@@ -1,4 +1,4 @@
-"""The way to a host: a world as commands have it, of which engine, machine, disk, locks and records are that host's."""
+"""The way to a host: a world as commands have it, with the engine, machine, disk, locks and records of that host."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ConnectedHost(Protocol):
 
     @property
     def facts(self) -> MachineFacts:
-        """What it said of itself."""
+        """The host's facts about itself."""
 
     @property
     def skew_s(self) -> float:
@@ -56,7 +56,7 @@ class ConnectedHost(Protocol):
 
 
 class Reach(Protocol):
-    """What connects to a host of this name by what ssh takes, within so many seconds."""
+    """Connects to a host of this name by its ssh destination, within a number of seconds."""
 
     def __call__(self, name: str, target: str, *, tell: Callable[[str], None], within_s: float) -> ConnectedHost:
         """Connect; raises EngineError where the host is not reached."""
@@ -111,7 +111,7 @@ def _profile(world: World, declared: DeclaredHost, reached: ConnectedHost) -> st
 
 
 def world_there(world: World, name: str, *, tell: Callable[[str], None]) -> World:
-    """Return the world of a declared host, which is reached now; of ``local`` this machine's own.
+    """Return the world of a declared host, which is reached now; for ``local``, this machine's own.
 
     ``tell`` is told of each call to its engine. The connection ends with this process.
 

@@ -56,7 +56,7 @@ class HostWay(NamedTuple):
 
     @property
     def over_fabric(self) -> str | None:
-        """What another host's ssh takes to get to it over the fabric; None: its fabric is not declared."""
+        """The destination with which another host's ssh reaches it over the fabric; None if none is declared."""
         fabric = self.declared.fabric
         return None if fabric is None or self.facts is None else f"{self.facts.user}@{fabric.address}"
 
@@ -141,7 +141,7 @@ def with_records_of(world: World, host: str) -> World:
 
 
 def ask_all(hosts: Sequence[OpenHost], question: Callable[[OpenHost, World], T]) -> list[HostAnswer[T]]:
-    """Ask all open hosts a question at once; of one that is not open the answer is why."""
+    """Ask all open hosts a question at once; for a host that is not open, the answer is the reason."""
 
     def one(host: OpenHost) -> HostAnswer[T]:
         if host.world is None:

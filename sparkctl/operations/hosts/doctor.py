@@ -51,7 +51,7 @@ def _reached(one: HostAnswer[list[Examined]]) -> Examined:
 
 
 class _HostSaid(NamedTuple):
-    """What a host says for a comparison; ``reaches`` is None where the other one's fabric was not tried."""
+    """A host's facts for a comparison; ``reaches`` is None if the other one's fabric was not tried."""
 
     engine: EngineInfo | None
     gpus: Sequence[Gpu]

@@ -1,4 +1,4 @@
-"""What a host has of services, as it says now: the image on its engine, the models on its disk, the staged mods.
+"""What a host has for services at the moment: the image on its engine, the models on its disk, the staged mods.
 
 No large file is read: its sum is as its download noted it, or not known (``hashed`` reads it). Small files of which no
 sum is known (a chat template, a config.json) are read, since a difference in them is as bad.
@@ -76,7 +76,7 @@ def model(models: Models, source: Source) -> HeldModel:
 
 
 def sums(models: Models, file: Path, size: int, known: str) -> tuple[str, ...]:
-    """Return the sum that is known of a file, else, of a small one, those that it has; () where it cannot be read."""
+    """Return the known checksum of a file, else a small one's own; () if it cannot be read."""
     if known:
         return (known,)
     if size > SMALL:

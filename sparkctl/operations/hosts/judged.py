@@ -1,4 +1,4 @@
-"""What a host says of itself, judged: fabric, clock, memory for RDMA; and what two hosts differ in. Pure."""
+"""A host's facts, judged: fabric, clock, memory for RDMA; and the differences between two hosts. Pure."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def _between(one: SeenHost, other: SeenHost) -> Iterator[Examined]:
 
 
 def of_holds(holds: Sequence[HostHolds], asked: str) -> list[Examined]:
-    """Return in what two hosts differ that ought to have the same of one service; ``asked`` are the names given."""
+    """Return the differences between two hosts that should have the same service; ``asked`` are the names given."""
     names = [one.host for one in holds]
     service = holds[0].service
     rows = [*same.differences(holds), *(row for row in same.absent(holds) if _on_none(row, holds))]
@@ -185,7 +185,7 @@ def of_holds(holds: Sequence[HostHolds], asked: str) -> list[Examined]:
 
 
 def _on_none(row: HostDifference, holds: Sequence[HostHolds]) -> bool:
-    """Return whether what a host lacks is on none of them: what one has is a difference already."""
+    """Return whether no host has what a host lacks: if one has it, that is a difference already."""
     return all(any(each.what == row.what for each in same.absent([one])) for one in holds)
 
 
@@ -211,7 +211,7 @@ def _store(seen: SeenHost) -> str:
 
 
 def found_fabric(facts: MachineFacts) -> tuple[str, str, tuple[str, ...]] | None:
-    """Return the address, the interface and the RDMA devices of a fabric that is up; None: there is none.
+    """Return the address, the interface and the RDMA devices of a fabric that is up; None if there is none.
 
     The first interface of an RDMA device that is ACTIVE and that has an address; with it its twin, which differs in the
     PCI domain alone (``rocep1s0f1`` and ``roceP2p1s0f1``).

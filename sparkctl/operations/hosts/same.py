@@ -1,4 +1,4 @@
-"""What hosts have of a service (image, vLLM, models, mods), and where they differ. Pure: from values to values.
+"""What hosts have for a service (image, vLLM, models, mods), and where they differ. Pure: from values to values.
 
 Ranks of one service must run the same image over the same bytes: what differs hangs, or answers nonsense.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ABSENT: Final = "not there"
 MOST: Final = 5
-"""Files of one model that are named; the others are counted."""
+"""How many files of one model are named; the others are counted."""
 IMAGE: Final = "image"
 VLLM: Final = "vLLM"
 
@@ -32,7 +32,7 @@ class HeldFile(NamedTuple):
 class HeldModel(NamedTuple):
     """A model on a host: its repository, its commit (None: not known), its files by name.
 
-    ``problem`` is why it is none that vLLM could load, in words; None: it is whole.
+    ``problem`` is why vLLM could not load it, in words; None: it is complete.
     """
 
     repo: str
@@ -59,7 +59,7 @@ class HostHolds(NamedTuple):
 
 
 class HostDifference(NamedTuple):
-    """One thing of a service that ``host`` has otherwise than ``other``: what, and both in words.
+    """One difference between ``host`` and ``other`` for a service: what, and both values in words.
 
     ``what`` is ``image``, ``vLLM``, ``model``, ``draft``, ``model's FILE``, ``model's revision`` or ``mod MOD, FILE``.
     """
@@ -76,9 +76,9 @@ class HostDifference(NamedTuple):
 
 
 def differences(holds: Sequence[HostHolds]) -> tuple[HostDifference, ...]:
-    """Return in what hosts differ from the first of them; all are of one service.
+    """Return the differences of hosts from the first of them; all values are for one service.
 
-    What is not known of one of two is no difference. What is on no host is none either: see ``absent``.
+    A value unknown on one side is no difference. What no host has is no difference either: see ``absent``.
     """
     found: list[HostDifference] = []
     for other in holds[1:]:
@@ -96,7 +96,7 @@ def absent(holds: Sequence[HostHolds]) -> tuple[HostDifference, ...]:
 
 
 def of_two(one: HostHolds, other: HostHolds) -> tuple[HostDifference, ...]:
-    """Return in what ``other`` differs from ``one``, of one service."""
+    """Return the differences of ``other`` from ``one``, for one service."""
     rows = [*_of_image(one, other), *_of_models(one, other), *_of_mods(one, other)]
     return tuple(
         HostDifference(one.service, what, other.host, found, one.host, expected) for what, found, expected in rows
@@ -134,7 +134,7 @@ def _lacking(one: HostHolds) -> Iterator[tuple[str, str]]:
 
 
 _Row = tuple[str, str, str]
-"""What differs, what the other one has, and what the first one has."""
+"""The kind of difference, the other host's value, and the first one's."""
 
 
 def _of_image(one: HostHolds, other: HostHolds) -> Iterator[_Row]:

@@ -1,4 +1,4 @@
-"""What runs on all hosts, and why the others do not say it."""
+"""The services on all hosts, and why some hosts do not answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class OnHost(NamedTuple):
-    """What is deployed on a host: its services, its jobs, and the services of what was applied that are not there."""
+    """A host's services, its jobs, and the applied services that are not there."""
 
     services: Sequence[ServiceNow]
     jobs: Sequence[RunningJob]

@@ -26,7 +26,7 @@ def said_of_host(host: str) -> Iterator[None]:
 
 
 class HostReport:
-    """Tells what happens on one host to whoever is told of all."""
+    """Reports events on one host to the report for all hosts."""
 
     def __init__(self, host: str, report: Report) -> None:
         self._host = host

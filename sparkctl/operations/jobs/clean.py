@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class JobLeftover(NamedTuple):
     """Something that is of no use any more. ``what`` says it; ``bytes`` are those of a folder or an image.
 
-    ``container`` is an id, ``images`` are the tags of one or, where it has none, its id; ``record`` is the id of a run.
+    ``container`` is an id, ``images`` are the tags of an image or, if it has none, its id; ``record`` is a run's id.
     """
 
     what: str
@@ -46,7 +46,7 @@ class JobLeftover(NamedTuple):
 
 
 class Cleaned(NamedTuple):
-    """What there is to remove, what stays and why, and whether it was removed."""
+    """What can be removed, what stays and why, and whether it was removed."""
 
     found: tuple[JobLeftover, ...]
     stays: tuple[str, ...]
@@ -74,7 +74,7 @@ def clean(world: World, *, images: bool, remove: bool) -> Cleaned:
 
 @dataclass
 class _Look:
-    """What one look at the engine, the records and the outputs' folders finds."""
+    """The findings of one look at the engine, the records and the outputs' folders."""
 
     world: World
     products: Products

@@ -31,7 +31,7 @@ _MOST_LINES: Final = 2000
 
 
 class WantedImage(NamedTuple):
-    """What an image is made of; ``name`` is whose it is, for what is told. ``constraints`` is the text of the file."""
+    """The inputs of an image; ``name`` is the job's, for reports. ``constraints`` is the text of the file."""
 
     name: str
     image: JobImage

@@ -1,4 +1,4 @@
-"""What builds the image of a job: its text is run by the ``python3`` of the base image, in a container of its own.
+"""Builds the image of a job: the base image's ``python3`` runs this text, in a container of its own.
 
 It needs nothing but the standard library of a Python 3.8. It installs the steps of request.json with pip, one after
 the other. What it is told lies beside it, in a folder that is no part of the image.
@@ -20,7 +20,7 @@ STEP = "sparkctl: step "
 
 
 def pip(folder: Path) -> list[str]:
-    """Return the words that run pip: the image's own, else one among the wheels; [] where there is none.
+    """Return the words that run pip: the image's own, else one among the wheels; [] if there is none.
 
     A wheel of pip runs as it is: Python imports from a zip file.
     """

@@ -72,7 +72,7 @@ def made_folder(world: World, folder: Path) -> MadeFolder:
 
 
 def _runs(world: World) -> dict[str, str]:
-    """Return what the run of each job does, by its container; of one without, how the last one failed or was stopped.
+    """Return what each job's run does, by its container; without one, how its last run failed or was stopped.
 
     Where no engine answers, or what is kept cannot be read, nothing is known of it.
     """

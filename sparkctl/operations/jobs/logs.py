@@ -19,7 +19,7 @@ _POLL_S: Final = 0.2
 
 
 def logs(world: World, name: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
-    """Return the log of a job's run line by line; with ``follow`` until it ends. Of one that is gone, what was kept.
+    """Return the log of a job's run line by line; with ``follow`` until it ends. If the run is gone, its stored log.
 
     ``tail``: of what is there already, only so many lines.
 

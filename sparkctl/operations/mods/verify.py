@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 
 _AT_ONCE: Final = 4
-"""Services that are judged at once: each waits for the engine, and for the Python of its container to start."""
+"""How many services are judged at once: each waits for the engine, and for its container's Python to start."""
 
 
 class DraftingService(NamedTuple):
-    """A service that drafts: whether its mods hold, and what came of its drafts since its server's start."""
+    """A service that drafts: whether its mods hold, and the acceptance of its drafts since its server's start."""
 
     service: str
     holds: bool
@@ -140,7 +140,7 @@ def _counts(world: World, container: Container) -> DraftCounts | None:
 
 
 def _untold(text: str) -> None:
-    """Tell nobody: what was doubtful at the first look is so at each."""
+    """Report nothing: a doubt at the first look stays one at every look."""
 
 
 # --- what is verified ------------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ def _verdicts(world: World, names: Sequence[str], tell: Tell, *, everything: boo
     by_file = {(verdict.service, verdict.mod.target): verdict for verdict in found}
     for stranger in outsiders(world.engine, meant):
         key = (stranger.service, stranger.mod.target)
-        # One that has taken a service's name stands in its row, beside what its disk and its image are.
+        # A container that has taken a service's name gets the service's row, beside its disk and its image.
         by_file[key] = replace(by_file[key], container=stranger.container) if key in by_file else stranger
     if names or everything:
         return list(by_file.values())
@@ -170,7 +170,7 @@ def _verdicts(world: World, names: Sequence[str], tell: Tell, *, everything: boo
 
 
 def _all(world: World, tell: Tell) -> list[Meant]:
-    """Return all services; a recipe that cannot be used is told, and must not hide what the others are."""
+    """Return all services; a recipe that cannot be used is reported, and must not hide the others."""
     found: list[Meant] = []
     there = deployed.names(world.engine)
     for name in dict.fromkeys([*there, *(entry.name for entry in world.catalog.recipes())]):
@@ -208,8 +208,8 @@ def _meant(name: str, recipe: Recipe, image: str, mods: Sequence[MountedMod], co
 def _started(world: World, name: str, tell: Tell) -> Meant:
     """Return a service that is deployed, with the mods that it was started with.
 
-    What its recipe still has of them says where they come from, and which checksum they must have: one that was pinned
-    anew since is to run. Where its recipe is gone or cannot be used, its label alone says what it has to have.
+    Its recipe, as far as it still has these mods, gives their sources and the checksums that they must have: a mod with
+    a new pin has to run with that. If its recipe is gone or cannot be used, only its label says what it must have.
     """
     container = deployed.find(world.engine, name)
     if container is None:

@@ -18,7 +18,7 @@ WORDS: Final = {
     "free": "free to start more",
     "reserve": "reserve, which no start may touch",
 }
-"""What each kind of part is called."""
+"""The name of each kind of part."""
 
 
 class BarPart(NamedTuple):
@@ -31,7 +31,7 @@ class BarPart(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What tells it from other parts of the bar."""
+        """The key that distinguishes it from other parts of the bar."""
         return f"{self.kind} {self.name}".strip()
 
     @property
@@ -41,7 +41,7 @@ class BarPart(NamedTuple):
 
 
 class BarLine(NamedTuple):
-    """A line across a bar, where so many bytes would be available: the guard acts to the right of it."""
+    """A line across a bar at a number of available bytes: the guard acts to the right of it."""
 
     name: str
     words: str
@@ -52,9 +52,9 @@ class BarLine(NamedTuple):
 def parts(memory: MemoryNow) -> tuple[BarPart, ...]:
     """Return the parts of a memory from left to right; together they are all of it.
 
-    What is in use comes first: by services, by others. Then what is available: claimed, the page cache and what is
-    empty, and the reserve at the end. Where more is claimed than there is room for, the reserve gets smaller, and where
-    services are seen to hold more than is in use (counted twice: pages that they share), the last of them does.
+    Memory in use comes first: by services, then by others. Then comes available memory: claimed, page cache and empty,
+    and the reserve at the end. If more is claimed than there is room for, the reserve becomes smaller; if services seem
+    to hold more than is in use (shared pages are counted twice), the last service becomes smaller.
     """
     found, place = [], 0
     for kind, name, count in _kinds(memory):
@@ -100,16 +100,16 @@ def lines(memory: MemoryNow) -> tuple[BarLine, ...]:
 
 
 def foreign_bytes(memory: MemoryNow) -> int:
-    """Return what of a memory is in use by what is not sparkctl's."""
+    """Return the bytes of a memory that are in use by anything but sparkctl's services."""
     return sum(one.bytes for one in parts(memory) if one.kind == "foreign")
 
 
 def to_start_bytes(memory: MemoryNow) -> int:
-    """Return what a start may claim now: what is available less the reserve and what others may still take."""
+    """Return the bytes that a start may claim now: available less the reserve and what others may still take."""
     to_take = sum(max(0, one.to_take_bytes) for one in memory.holders)
     return max(0, memory.available_bytes - memory.reserve_bytes - to_take)
 
 
 def short_bytes(memory: MemoryNow) -> int:
-    """Return by how much the reserve is touched by what is in use already."""
+    """Return how many bytes of the reserve are in use already."""
     return max(0, memory.reserve_bytes - memory.available_bytes)

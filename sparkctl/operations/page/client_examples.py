@@ -1,4 +1,4 @@
-"""How to call what runs here: lines to paste, made of the address and the names that there are. Pure."""
+"""How to call the running services: lines to paste, made of the address and the existing names. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class HowToCall(NamedTuple):
 def ways(view: BoxView, origin: str = "") -> tuple[HowToCall, ...]:
     """Return the ways, the shortest first; () where nothing can be called.
 
-    ``origin`` is the address that the reader came by: whoever reads it from another host can use that one alone.
+    ``origin`` is the address by which the reader came: from another host it is the only one that works.
     """
     gateway = view.gateway
     names = gateway.names or tuple(one.served[0] if one.served else one.name for one in view.services if one.url)
@@ -64,8 +64,8 @@ def _editor(url: str, names: tuple[str, ...], *, needs_key: bool) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a text as Python has it, in which every character is seen.
+    """Return a text as Python has it, in which every character is visible.
 
-    JSON's is the same, but for characters that JSON writes as two: of those that are not seen some are among them.
+    JSON's form is the same, except for characters that JSON writes as two, among them some invisible ones.
     """
     return ascii(text) if unseen(text) else json.dumps(text, ensure_ascii=False)

@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     from sparkctl.operations.page.view import MemorySample
 
 EVERY_S: Final = 30.0
-"""Between two samples that are kept, a choice."""
+"""The time between two stored samples, in seconds, a choice."""
 KEPT: Final = 1440
 """Samples that are kept: twelve hours."""
 SHOWN: Final = 360
-"""Samples of which a line is drawn, a choice: more than a line of that width has points of its own."""
+"""How many samples a line is drawn through, a choice: a line of that width cannot show more points."""
 GAP_S: Final = 600.0
-"""What is longer between two samples was not watched, a choice: the line is broken there. Where all was watched, the
+"""A longer time between two samples counts as not watched, a choice: the line is broken there. If all was watched, the
 points of twelve hours are two minutes apart."""
 WIDTH, HEIGHT = 1000, 120
-"""Of the drawing, in its own units."""
+"""Lengths of the drawing, in its own units."""
 
 
 class CourseRing:
     """The samples of the last hours.
 
-    Of those that come sooner than ``EVERY_S`` after one, the one with least available is kept: a dip is what the course
-    is looked at for. ``samples`` are those of an earlier life.
+    Among samples less than ``EVERY_S`` after one, the one with the least available memory is kept: the course is there
+    to show dips. ``samples`` are those of an earlier life of the process.
     """
 
     def __init__(self, kept: int = KEPT, every_s: float = EVERY_S, samples: Sequence[MemorySample] = ()) -> None:
@@ -50,7 +50,7 @@ class CourseRing:
 
 
 def thinned(samples: Sequence[MemorySample], most: int = SHOWN) -> list[MemorySample]:
-    """Return at most so many of the samples: of each stretch the one with least available, and always the last."""
+    """Return at most ``most`` of the samples: in each stretch the one with the least available, and always the last."""
     if len(samples) <= most:
         return list(samples)
     size = -(-len(samples) // (most - 1))

@@ -1,7 +1,7 @@
-"""The routes of figures: the gateway's own, those of each vLLM as it writes them, and what Prometheus and Grafana need.
+"""The routes of figures: the gateway's own, each vLLM's as it writes them, and lists for Prometheus and Grafana.
 
-The list for Prometheus follows its HTTP service discovery (prometheus.io/docs, http_sd_config): targets with labels, of
-which `__metrics_path__` says where the series of each service are, since its server listens on the loopback.
+The list for Prometheus follows its HTTP service discovery (prometheus.io/docs, http_sd_config): targets with labels.
+`__metrics_path__` says where the series of a service are, since its server listens on the loopback.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from sparkctl.world.door_ports import Page, PageAsked, Pages
 
 KIND: Final = "text/plain; version=0.0.4; charset=utf-8"
-"""What Prometheus is told that its text is (its format, 0.0.4)."""
+"""The content type of the text for Prometheus (its format, 0.0.4)."""
 WITHIN_S: Final = 5.0
-"""How old a look may be that a scrape is answered by, a choice: scrapes are 15 s apart."""
+"""The maximum age of a look that answers a scrape, in seconds, a choice: scrapes are 15 s apart."""
 
 
 class FigurePages:
@@ -52,7 +52,7 @@ class FigurePages:
         }
 
     async def _health(self, asked: PageAsked) -> PageAnswer:
-        """Say that the gateway answers, to whoever asks: of its services nothing is told, and nothing is started."""
+        """Say that the gateway answers, to anybody: nothing is told about its services, and nothing is started."""
         del asked
         state = "applying" if self._live.view().gateway.applying else "ok"
         return _text(200, "application/json", json.dumps({"status": state}).encode())
@@ -80,7 +80,7 @@ class FigurePages:
         return _text(200, KIND, text.encode())
 
     async def _answering(self, name: str) -> ServiceOnPage | None:
-        """Return a service that answers; one that did not at the last look may have begun to since."""
+        """Return a service that answers; one that did not at the last look may answer by now."""
         for within_s in (WITHIN_S, 0.0):
             service = (await self._live.fresh(within_s)).service(name)
             if service is not None and service.url:

@@ -21,7 +21,7 @@ UP: Final = frozenset({"running", "ready", "busy"})
 
 
 def sentence(view: BoxView) -> HealthSentence:
-    """Return how the box is: the worst that is so, and what to do about it."""
+    """Return the state of the box: the worst that applies, and what to do about it."""
     return next(found for found in (rule(view) for rule in _RULES) if found is not None)
 
 
@@ -52,7 +52,7 @@ def _short(view: BoxView) -> HealthSentence | None:
 
 
 def _release(view: BoxView, memory: MemoryNow | None) -> str:
-    """Return who would be stopped to have memory again, of those that hold it: the lowest priority that holds most."""
+    """Return which service would be stopped to free memory: of the lowest priority, the one that holds most."""
     held = {one.name: one.held_bytes for one in (() if memory is None else memory.holders) if one.held_bytes}
     up = [one for one in view.services if one.name in held and one.phase in UP and not one.keep and not one.pinned]
     if not up:

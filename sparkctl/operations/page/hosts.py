@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.page.view import GuardOnPage, HostOnPage
 
 MOST: Final = 500
-"""Services of other hosts that are shown, a choice: more are no table that is read."""
+"""How many services of other hosts are shown, a choice: nobody reads a longer table."""
 
 
 def memory(one: HostOnPage) -> MemoryNow:

@@ -19,11 +19,11 @@ TAIL: Final = 400
 EVERY_S: Final = 0.5
 """Between two questions to the engine, a choice."""
 BEATS: Final = 30
-"""After so many of them without a line a comment is sent, by which a connection is known to be cut: fifteen seconds."""
+"""After so many looks without a line a comment is sent, which shows whether the connection is cut: fifteen seconds."""
 
 
 def said(world: World, name: str) -> list[str]:
-    """Return the last lines of a service's log; of one that is gone, those that were kept when it failed.
+    """Return the last lines of a service's log; if the service is gone, those stored when it failed.
 
     Raises:
         InputError: no service of this name is deployed, and no log of it is kept.

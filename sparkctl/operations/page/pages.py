@@ -28,7 +28,7 @@ NO_ADMIN: Final = (
     "as sparkctl keys add NAME makes it without options; sparkctl keys shows which there are"
 )
 _SHOWN: Final = 100
-"""Characters that are shown of what nobody knows."""
+"""How many characters of an unknown value are shown."""
 HTML: Final = "text/html; charset=utf-8"
 EVENTS: Final = "text/event-stream; charset=utf-8"
 _FILES: Final = {
@@ -179,7 +179,7 @@ class BoxPages:
         return await acts[act]()
 
     def _refuse_unseen(self, act: str, of: str) -> None:
-        """Refuse a button that the page does not show: nothing but its services is started by it, and no file.
+        """Refuse a button that the page does not show: it only starts the page's services, and no files.
 
         Raises:
             InputError: it is not there.
@@ -191,7 +191,7 @@ class BoxPages:
             raise InputError(f"{one.name} is {one.phase}: what can be done is {', '.join(one.may) or 'nothing'}")
 
     async def _told(self, asked: PageAsked, status: int, said: str) -> PageAnswer:
-        """Tell what became of a button: the script in JSON, and anybody else by the page itself."""
+        """Report the result of a button: to the script in JSON, to anybody else by the page itself."""
         if _by_script(asked):
             return _answered(asked, status, said)
         return await self._shown(asked, status, said)

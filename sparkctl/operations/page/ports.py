@@ -1,4 +1,4 @@
-"""What the page asks of whoever serves it: values to show, and somebody who does what its buttons say."""
+"""The page's view of its server: values to show, and an object that does what its buttons say."""
 
 from __future__ import annotations
 

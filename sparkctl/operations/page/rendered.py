@@ -25,7 +25,7 @@ SECURITY: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""What every answer of the page says: nothing of it comes from elsewhere, goes elsewhere, or is kept."""
+"""Headers of every answer of the page: nothing in it comes from elsewhere, goes elsewhere, or is stored."""
 
 
 def data(name: str) -> str:
@@ -84,7 +84,7 @@ def _rendered(template: str, **values: Any) -> bytes:  # noqa: ANN401  (what tem
 
 
 def document(view: BoxView, zone: tzinfo | None = None) -> dict[str, object]:
-    """Return what of the page changes: plain texts and numbers."""
+    """Return the changing parts of the page: plain texts and numbers."""
     told = health.sentence(view)
     return {
         "level": told.level,
@@ -113,7 +113,7 @@ def document(view: BoxView, zone: tzinfo | None = None) -> dict[str, object]:
 
 
 def event(name: str, view: BoxView) -> bytes:
-    """Return a server-sent event with what of the page changes."""
+    """Return a server-sent event with the changing parts of the page."""
     return f"event: {name}\ndata: {json_text(document(view), ascii_only=True)}\n\n".encode()
 
 

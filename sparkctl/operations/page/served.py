@@ -41,7 +41,7 @@ def served_page(
 ) -> ServedPage:
     """Return the page of a world. ``text`` writes the figures (``GatewayMetrics.text``).
 
-    ``names`` are those that this host is called by, beside its addresses: without keys no other one is answered.
+    ``names`` are this host's names, beside its addresses: without keys, requests by any other name are not answered.
     ``now`` are seconds on a clock that only runs forward.
     """
     watch = BoxWatch(world)

@@ -1,6 +1,6 @@
 """The page's tables: the same cells for the HTML and for what the stream says of changes. Pure.
 
-The text of a cell is plain: whoever writes it into HTML escapes it, and the script sets it as text.
+The text of a cell is plain: the HTML writer escapes it, and the script sets it as text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.page.view import BoxView, MemoryNow, RequestOnPage, RoomOnPage, RouteOnPage, ServiceOnPage
 
 NONE: Final = "-"
-"""What stands for a value that there is none of."""
+"""Stands for a missing value."""
 _LONGEST: Final = 2000
 """Characters of a cell that are shown, a choice: words of a refusal have a few hundred."""
 
@@ -34,7 +34,7 @@ class ShownColumn(NamedTuple):
 
 
 class ShownRow(NamedTuple):
-    """A row: a key that tells it from others, its cells, a word that colours it, and its buttons."""
+    """A row: a key that distinguishes it from others, its cells, a word that colours it, and its buttons."""
 
     key: str
     cells: tuple[str, ...]
@@ -44,7 +44,7 @@ class ShownRow(NamedTuple):
 
 
 class ShownTable(NamedTuple):
-    """A table: its name, its heading, its columns and rows; ``empty`` is what stands there without rows."""
+    """A table: its name, its heading, its columns and rows; ``empty`` is its text without rows."""
 
     name: str
     heading: str
@@ -217,7 +217,7 @@ def when(at: float, zone: tzinfo | None = None) -> str:
 
 def _room(view: BoxView) -> ShownTable:
     columns = (ShownColumn("recipe or service"), ShownColumn("fits"), ShownColumn("GiB", "number"), ShownColumn("how"))
-    # It was asked up to a minute ago: what has been started since is left out.
+    # The search was up to a minute ago: services started since are left out.
     up = {one.name for one in view.services if one.held_bytes or one.url}
     rows = tuple(ShownRow(one.name, _of_room(one), _FITS[one.fits]) for one in view.room if one.name not in up)
     return ShownTable(
@@ -323,7 +323,7 @@ def _elsewhere(view: BoxView) -> ShownTable:
 
 
 def _beyond(word: str, words: str) -> str:
-    """Return what a sentence says beyond the word that it may begin with."""
+    """Return the part of a sentence after the word with which it may begin."""
     return "" if words == word else words.removeprefix(f"{word}: ")
 
 

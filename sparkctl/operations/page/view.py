@@ -42,9 +42,10 @@ class MemoryNow(NamedTuple):
 class ServiceOnPage(NamedTuple):
     """A service: what it is, where it stands, and what its server counts of itself.
 
-    ``phase`` is a word and ``words`` the sentence; ``todo`` is what to do about it, "" for nothing. ``eta_s`` is of a
-    start. ``generated`` and ``prompt`` are tokens per second, ``kv`` and ``acceptance`` shares. ``idle_s`` is since the
-    last answer, ``stops_s`` until it is stopped for that. ``may`` are the buttons: start, stop, pin, unpin.
+    ``phase`` is a word and ``words`` the sentence; ``todo`` is what to do about it, "" for nothing. ``eta_s`` is for a
+    start. ``generated`` and ``prompt`` are tokens per second, ``kv`` and ``acceptance`` shares. ``idle_s`` is the time
+    since the last answer, ``stops_s`` until it is stopped for being idle. ``may`` are the buttons: start, stop, pin,
+    unpin.
     """
 
     name: str
@@ -159,9 +160,9 @@ class KeyOnPage(NamedTuple):
 
 
 class RouteOnPage(NamedTuple):
-    """A name that is answered by the first service, or by the other one; ``taken`` counts why, by reason.
+    """A name that the first service answers, or the other one; ``taken`` counts the reasons for the other one.
 
-    ``last_at`` is when a request went on to the other one last, and ``last_why`` the reason.
+    ``last_at`` is when a request last went on to the other one, and ``last_why`` its reason.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Who may see the page, and press its buttons.
 
-With keys: whoever logged in with a key that may administer, by a cookie that names a session in this process's memory.
-Without keys: whoever reaches the door, which is then on the loopback, by a name that no stranger's page can have.
+With keys: visitors who logged in with a key that may administer; a cookie names a session in this process's memory.
+Without keys: all who reach the door, which is then on the loopback, by a name that no stranger's page can have.
 A form needs a token that only a page of this gateway knows, and must not come from another site.
 """
 
@@ -30,7 +30,7 @@ _BEARER: Final = "bearer "
 
 
 class PageSession(NamedTuple):
-    """Somebody who logged in: the name of the key, and until when that holds."""
+    """A visitor who logged in: the name of the key, and when the session ends."""
 
     key: str
     until: float
@@ -57,12 +57,12 @@ class Visitors:
         return _cookie(session, LASTS_S, encrypted=encrypted)
 
     def log_out(self, asked: PageAsked) -> str:
-        """End the session of whoever asks, and return the cookie that says so."""
+        """End the visitor's session, and return the cookie that ends it in the browser."""
         self._sessions.pop(_digest(asked.cookies.get(COOKIE, "")), None)
         return _cookie("", 0.0, encrypted=asked.encrypted)
 
     def who(self, asked: PageAsked) -> str | None:
-        """Return the name of the key by which somebody may administer, "" where none is needed; None: they may not."""
+        """Return the name of a visitor's key that may administer, "" if none is needed; None: they may not."""
         if not self._keys.needed():
             return "" if self._host(asked) else None
         found = self._sessions.get(_digest(asked.cookies.get(COOKIE, "")))
@@ -71,13 +71,13 @@ class Visitors:
         return found.key
 
     def may_read(self, asked: PageAsked) -> bool:
-        """Return whether the figures may be read: by who may administer, or with any key that is known."""
+        """Return whether the figures may be read: by visitors who may administer, or with any known key."""
         if self.who(asked) is not None:
             return True
         return self._keys.needed() and self._keys.named(bearer(asked.headers)) is not None
 
     def wrong_host(self, asked: PageAsked) -> bool:
-        """Return whether somebody comes by a name that may be a stranger's page's (DNS rebinding)."""
+        """Return whether a visitor uses a host name that may belong to a stranger's page (DNS rebinding)."""
         return not self._keys.needed() and not self._host(asked)
 
     def same_site(self, asked: PageAsked) -> bool:
@@ -85,12 +85,12 @@ class Visitors:
         return same_site(asked.headers) and not self.wrong_host(asked)
 
     def token(self, asked: PageAsked) -> str:
-        """Return what the forms of a page carry along."""
+        """Return the token that the forms of a page contain."""
         session = asked.cookies.get(COOKIE, "") if self._keys.needed() else ""
         return hmac.new(self._secret, session.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
 
     def why_not(self, asked: PageAsked) -> str:
-        """Return why a form is not taken, "" where it is."""
+        """Return why a form is refused, "" if it is not."""
         if not same_site(asked.headers):
             return "it comes from another site"
         given = asked.fields.get("token", "").encode("utf-8", "replace")
@@ -129,7 +129,7 @@ def bearer(headers: Mapping[str, str]) -> str:
 
 
 def _digest(session: str) -> str:
-    """Return what a session is kept by: what reads this process's memory has no cookie by it."""
+    """Return the digest under which a session is stored: who reads this process's memory gets no cookie from it."""
     return hashlib.sha256(session.encode("utf-8", "replace")).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Images that are fetched: with room for them on the engine's own disk, or not at all.
+"""Pulls of images: only if the engine's own disk has room for them.
 
 An engine writes until nothing is left, and then everything on the host suffers (NVIDIA/NemoClaw#9105).
 """
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from sparkctl.world.ports import Ports, Report
 
 LEAST_BYTES: Final = 5 * GIB
-"""Free bytes below which no image of vLLM is tried: a choice, well below the 21 GB that one of them filled."""
+"""Free bytes below which no image of vLLM is pulled: a choice, well below the 21 GB that one of them filled."""
 UNPACKED: Final = 2.0
-"""How much larger layers are taken to be on the disk than on the wire: an estimate, measured on no image."""
+"""The assumed size of layers on the disk relative to their size on the wire: an estimate, measured on no image."""
 LAST_BYTES: Final = 1 * GIB
-"""What is never taken from a disk while an image comes: a choice."""
+"""Disk space that stays free while an image arrives: a choice."""
 
 
 def pull(ports: Ports, report: Report, service: str, reference: str) -> bool:
-    """Fetch a service's image where the engine does not have it; return whether it had to be.
+    """Pull a service's image if the engine does not have it; return whether it was pulled.
 
     Raises:
         EngineError: it cannot be had, or the engine's disk has no room for it; what came is dropped by the engine.
@@ -60,7 +60,7 @@ class _Room:
             raise self._no_room(self._first, needed)
 
     def look(self, now: int, total: int) -> None:
-        """Refuse what is known by now not to have room: ``now`` of ``total`` bytes (0: not known) have come."""
+        """Refuse an image that is now known not to have room: ``now`` of ``total`` bytes (0: not known) have come."""
         if self._first is None:
             return
         wanted = int(max(now, total) * UNPACKED)

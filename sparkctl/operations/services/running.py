@@ -28,7 +28,7 @@ _POLL_S: Final = 0.2
 
 
 class Stopped(NamedTuple):
-    """What `down` came to: the services that it removed, and those that were asked for and not deployed.
+    """The result of `down`: the services that it removed, and those that were asked for but not deployed.
 
     ``paused`` are those of them that the applied stack has: they stay down until ``up`` or ``apply``.
     """
@@ -74,7 +74,7 @@ def down(world: World, names: Sequence[str] = (), *, everything: bool = False) -
             raise InputError(message, hint="sparkctl ps lists the services, sparkctl recipes the recipes")
     if everything and there:
         world.report.say(f"stops all of this engine: {', '.join(there)}")
-    # First: whoever keeps the stack running must not start again what is stopped here.
+    # First, so that nothing that keeps the stack running starts again what is stopped here.
     paused = standing.stopped_by_hand(world, [name for name in wanted if name in declared])
     removed = controller(world, []).down(wanted)
     return Stopped(tuple(removed), tuple(name for name in wanted if name not in removed), tuple(paused))
@@ -89,8 +89,8 @@ def chosen(
 ) -> list[str]:
     """Return the services that names mean, a stack's among them; ``everything`` are all that have a container.
 
-    Of a stack only those are returned that have a container, or of which something is ``known``; the others are told.
-    Who is named is returned in any case.
+    From a stack, only services are returned that have a container, or of which something is ``known``; the others are
+    reported. A service that is named itself is returned in any case.
 
     Raises:
         InputError: ``everything`` or a stack, and nothing of it is deployed.

@@ -1,4 +1,4 @@
-"""From what is asked for to services that can be started: their models are here, their secrets have values."""
+"""From a request to services that can be started: their models are here, their secrets have values."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def startable(world: World, loader: Loader, asked: AskedSet, *, download: bool =
 
 
 def _refuse_hosts(world: World, asked: AskedSet) -> None:
-    """Refuse a stack that runs on several hosts: here all of it would come onto this one.
+    """Refuse a stack that runs on several hosts: here all of it would be started on this one.
 
     Raises:
         InputError: it is such a stack.

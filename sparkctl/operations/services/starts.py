@@ -37,16 +37,16 @@ if TYPE_CHECKING:
     from sparkctl.world.ports import Ports, Report
 
 TURN_S: Final = 1.0
-"""Between two looks at a start that is in the way."""
+"""The time between two looks at a start that is in the way, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the operator allows ``up`` to do; ``require`` proves a ready service by what its recipe requires of it.
 
-    ``trial``: what is started is not to stay: within ``Controller.trying`` alone. ``one_by_one``: each is proved before
-    the next one starts, however much room there is. ``allowed`` is asked under the engine's lock before each start, and
-    refuses by an error: what was decided may have waited for that lock.
+    ``trial``: the started services are not to stay: only within ``Controller.trying``. ``one_by_one``: each is proved
+    before the next one starts, however much room there is. ``allowed`` is called under the engine's lock before each
+    start, and raises an error to refuse it: the decision may have waited for that lock.
     """
 
     replace: bool = False
@@ -66,7 +66,7 @@ class RefusedError(DoesNotFitError):
 
 
 class Turned(NamedTuple):
-    """A service whose turn has come: its start, a container that starts already, or None: it is up.
+    """A service whose turn has come: its start, a container that is starting already, or None: it is up.
 
     ``mine``: no other command works on it. ``work`` holds it until it is proved.
     """
@@ -77,7 +77,7 @@ class Turned(NamedTuple):
 
 
 def locked(ports: Ports, report: Report) -> AbstractContextManager[None]:
-    """Hold the engine's lock, for the seconds of a change; who holds it is told while this waits."""
+    """Hold the engine's lock, for the seconds of a change; the present holder is reported while this waits."""
 
     def waiting(who: str) -> None:
         report.say(f"waiting: {who} is changing this engine")
@@ -111,7 +111,7 @@ class Starts:
         self._turn = Turn(ports, planner.now.key, planner.now.worked_on)
 
     def admitted(self, wanted: Sequence[Service], options: Options) -> Plan:
-        """Return the plan of a set that may be started; whoever asks holds the engine's lock.
+        """Return the plan of a set that may be started; the caller holds the engine's lock.
 
         Raises:
             RefusedError: it does not fit.
@@ -129,9 +129,9 @@ class Starts:
         return plan
 
     def waves(self, plan: Plan, starting: Sequence[Service], options: Options) -> list[tuple[str, ...]]:
-        """Return the starts of a plan, those together that have room together.
+        """Return the starts of a plan, grouped if they have room together.
 
-        Beside a job each goes alone: what a job takes is known less well, and it gives and takes all the time.
+        Beside a job, each goes alone: a job's memory is known less well, and changes all the time.
         """
         one_by_one = options.one_by_one or options.trial or len(starting) == 1 or self._turn.jobs_run()
         alone = {service.name for service in starting if one_by_one or measures_free_memory(service)}
@@ -140,7 +140,7 @@ class Starts:
     def walk(self, wave: list[Service], wanted: Sequence[Service], options: Options) -> None:
         """Begin the first of a wave, and beside it those of the others that have room now; wait for all of these.
 
-        What was begun is taken out of ``wave``. One that fails ends no other, but none is begun after it.
+        What was begun is removed from ``wave``. A failure ends no other start, but none is begun after it.
         """
         together, begun = Together(self._ports.clock, self._report), list[Begun]()
         while wave and not together.failed:
@@ -178,9 +178,9 @@ class Starts:
         self._report.say(f"{service.name}: ready at {where}")
 
     def _begun(self, service: Service, wanted: Sequence[Service], options: Options, *, beside: bool) -> Turned | None:
-        """Start a service when its turn has come; ``beside`` what this command has begun: now, or return None.
+        """Start a service when its turn has come; with ``beside`` other starts: now, or return None.
 
-        Minutes may have passed since the plan: what has started meanwhile must not be met by surprise.
+        Minutes may have passed since the plan, so it is checked what has started meanwhile.
         """
         while True:
             if not beside:
@@ -205,8 +205,8 @@ class Starts:
     def _action(self, service: Service, wanted: Sequence[Service], options: Options, *, beside: bool) -> Action | None:
         """Return what is to be done about a service now; None: nothing yet, since there is no room ``beside`` others.
 
-        These are waited for, so that the whole set is planned with what they will hold. While they start they may be at
-        their peaks, with which the service alone is planned.
+        The others are awaited, so the whole set is planned with what they will hold. While they start they may be at
+        their peaks; the service alone is planned with those.
         """
         try:
             plan = self.admitted(wanted, options)
@@ -224,7 +224,7 @@ class Starts:
         there = deployed.find(self._ports.engine, service.name)
         if not (mine and action is Action.KEEP):
             return there
-        # It became ready after what was left over was put right: nothing waits for it any more.
+        # It became ready after leftovers were settled: nothing waits for it any more.
         if there is not None and LABEL_TRIAL not in there.labels:
             self._aside.drop(service.name)
         return None
@@ -241,7 +241,7 @@ class Starts:
     def joined(
         self, service: Service, container: Container, require: Require | None, *, mine: bool
     ) -> Generator[None, None, None]:
-        """Wait for a start of another command, and prove it; of one that was killed, it is ``mine`` to settle."""
+        """Wait for a start of another command, and prove it; if that command was killed, it is ``mine`` to settle."""
         with self._settled(service.name, container.id, None) if mine else nullcontext():
             yield from self._starter.join(service, container.id, require)
 
@@ -272,9 +272,9 @@ class Starts:
                 self._aside.drop(name)
 
     def _undone(self, name: str, container: str, own: Options | None) -> bool:
-        """Remove a container that did not prove itself, and bring back what ran before; return whether it was there.
+        """Remove a container that did not prove itself, and restore what ran before; return whether it was there.
 
-        One that this command did not make is removed only where something comes back in its place.
+        A container that this command did not make is removed only if something comes back in its place.
         """
         with self._locked():
             aside = self._aside.of(name)
@@ -301,6 +301,6 @@ class Starts:
 
 
 def _watch_alone(begun: Sequence[Begun]) -> None:
-    """Note of starts whether one of them is alone: what the host's memory shows of several is of none of them."""
+    """Note for each start whether it is alone: if several start, the host's memory does not show whose it is."""
     for one in begun:
         one.sampler.alone = len(begun) == 1

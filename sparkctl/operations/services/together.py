@@ -1,8 +1,8 @@
-"""Starts that are proved at the same time: one thread looks at each in turn, and what becomes of one ends no other.
+"""Starts that are proved at the same time: one thread looks at each in turn, and a failed one ends no other.
 
-One thread is enough, since a proof waits more than it works: what it asks a server is answered in milliseconds, but for
-the first completion, the checks that a recipe requires and the first long prompt (``ready.warm``). While one of those
-goes on the others load on and are looked at later, and no two of them go on at once.
+One thread is enough, since a proof mostly waits: a server answers its questions in milliseconds, except the first
+completion, the checks that a recipe requires and the first long prompt (``ready.warm``). During one of those the others
+continue to load and are looked at later, and no two of them run at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ POLL_S: Final = 0.5
 
 
 class Proof(Protocol):
-    """A wait that goes on with each ``next``, and pauses where nothing is to be done but to look again later."""
+    """A wait that continues with each ``next``, and pauses while it can only look again later."""
 
     def __next__(self) -> None:
         """Go on until the next pause; StopIteration: it has ended well."""
@@ -31,7 +31,7 @@ class Proof(Protocol):
 
 
 class Together:
-    """Proofs that go on at once: ``add`` begins one, ``wait`` brings all of them to their end."""
+    """Proofs that run at the same time: ``add`` begins one, ``wait`` waits until all have ended."""
 
     def __init__(self, clock: Clock, report: Report) -> None:
         self._clock = clock
@@ -73,7 +73,7 @@ class Together:
             raise first
 
     def fail(self, service: str, error: Exception) -> None:
-        """Take note of a failure, which is raised when the others have ended; where some go on, that is told."""
+        """Record a failure, which is raised when the others have ended; if some still run, it is reported at once."""
         self._failures.append(error)
         if self._going:
             others = f"{listed(list(self._going))} {'goes' if len(self._going) == 1 else 'go'} on"
@@ -128,7 +128,7 @@ class Together:
 
 
 def left_loading(services: Sequence[str]) -> WaitInterruptedError:
-    """Return what is raised where nobody waits for services any more, which go on loading."""
+    """Return the error for services that nobody waits for any more, and that continue to load."""
     it, goes = ("it", "it goes") if len(services) == 1 else ("them", "they go")
     resume = "; ".join(f"sparkctl attach {name}" for name in services)
     hint = f"resume: {resume}    stop {it}: sparkctl down {' '.join(services)}"

@@ -82,7 +82,7 @@ def up(
     except RefusedError as error:
         others = strangers(world, error.plan, planner(world).now.pids())
         raise SetDoesNotFitError(PlannedSet(asked, services, error.plan, strangers=others)) from None
-    except WaitInterruptedError:  # it goes on loading, and is wanted
+    except WaitInterruptedError:  # it continues to load, and is wanted
         standing.started_by_hand(world, [service.name for service in services])
         raise
     standing.started_by_hand(world, [service.name for service in services])
@@ -90,7 +90,7 @@ def up(
 
 
 def _applied(world: World, asked: AskedSet) -> tuple[AskedSet, list[KeptService]]:
-    """Return what files have of a set, and what is known of the applied stack alone, whose file may lie anywhere.
+    """Return the part of a set that has files, and the part that only the applied stack has; its file may be anywhere.
 
     Raises:
         InputError: something is to be laid over that.

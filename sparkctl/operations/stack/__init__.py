@@ -1,1 +1,1 @@
-"""What is done with a whole stack."""
+"""Operations on a whole stack."""

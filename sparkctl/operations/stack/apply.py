@@ -1,4 +1,4 @@
-"""Makes a stack so: what differs is shown, admitted as a whole, and put into effect as a new generation."""
+"""Puts a stack into effect: differences are shown, admitted as a whole, and applied as a new generation."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ _NOTHING: Final = Arranged((), Plan(fits=True, pool=Pool(0, 0, 0), steps=()))
 class ApplyOptions:
     """How a stack is applied. ``prune`` removes what is declared no more; ``dry_run`` only says what would be done.
 
-    ``locked`` refuses a stack that differs from its lock. Of a stack over several hosts ``goes`` are services that run
-    on another one from now on and are removed here in any case, ``elsewhere`` all that are not this host's alone, and
-    ``whole`` is the digest that all its hosts keep, and ``at`` the time by the operator's own clock (epoch seconds).
+    ``locked`` refuses a stack that differs from its lock. For a stack over several hosts, ``goes`` are services that
+    run on another host from now on and are removed here in any case, ``elsewhere`` are all settings that are not this
+    host's alone, ``whole`` is the digest that all its hosts store, and ``at`` the time by the operator's own clock
+    (epoch seconds).
     """
 
     prune: bool = False
@@ -59,7 +60,7 @@ class ApplyOptions:
 class Prepared:
     """A stack that is ready to be put into effect. ``left`` are services that only ``prune`` would remove.
 
-    ``fetched`` are of a dry run the images that the engine does not have, and that would be pulled.
+    For a dry run, ``fetched`` are the images that the engine does not have, and that would be pulled.
     """
 
     effect: Effect
@@ -76,7 +77,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class AppliedStack:
-    """What an apply came to: the ``generation`` in effect, what was done, and how the box differed before.
+    """The result of an apply: the ``generation`` in effect, what was done, and how the box differed before.
 
     ``already``: it was as declared, and no new generation was made.
     """
@@ -120,7 +121,7 @@ def prepared(world: World, stack: str, options: ApplyOptions) -> Prepared:
 def _unchanged(world: World, stack: str, options: ApplyOptions, applied: KeptGeneration | None) -> Prepared | None:
     """Return a stack that is as it was applied, and whose services run so and are ready; None: it has to be looked at.
 
-    What is said of that needs no plan, and no command that was made of the same before.
+    Such a result needs no plan; and a command that was made from the same inputs is not made again.
     """
     if applied is None or options.goes or standing.standings(world) or _left_over(world):
         return None
@@ -144,12 +145,12 @@ def _unchanged(world: World, stack: str, options: ApplyOptions, applied: KeptGen
 
 
 def _of_the_whole(generation: KeptGeneration, options: ApplyOptions) -> KeptGeneration:
-    """Return a generation as a part of what several hosts keep: clocks of hosts may differ by hours."""
+    """Return a generation as a part of one over several hosts: the clocks of hosts may differ by hours."""
     return replace(generation, whole=options.whole, at=generation.at if options.at is None else options.at)
 
 
 def _all_ready(world: World, names: Collection[str]) -> bool:
-    """Return whether those of these services that have a container run and answer."""
+    """Return whether all of these services that have a container run and answer."""
     key, http = world.api_key, world.ports.http
     own = [one for name, one in deployed.services(world.engine) if name in names and one.state == "running"]
     return all(deployed.ready(http, one, key) for one in own)
@@ -187,7 +188,7 @@ def apply(world: World, stack: str, options: ApplyOptions | None = None) -> Appl
 
 
 def _nothing_new(ready: Prepared) -> bool:
-    """Return whether the last apply was of the same, and came to its end."""
+    """Return whether the last apply was of the same generation, and succeeded."""
     applied = ready.diff.applied
     wanted = ready.effect.generation
     if applied is None or ready.diff.before or ready.diff.host:
@@ -198,7 +199,7 @@ def _nothing_new(ready: Prepared) -> bool:
 
 
 def _essence(one: object) -> object:
-    """Return what of a kept service makes it another: names that a registry gave its image later do not."""
+    """Return the essential part of a stored service: names that a registry later gave its image do not change it."""
     return replace(one, image_digests=())  # type: ignore[type-var]
 
 
@@ -220,8 +221,8 @@ def refuse_others(world: World, generation: KeptGeneration, applied: KeptGenerat
 def declared_no_more(world: World, generation: KeptGeneration, applied: KeptGeneration | None) -> list[str]:
     """Return the services that are there and were this box's, and are declared no more.
 
-    They were started with this stack, or the generation applied last, or one that did not come to its end after it,
-    has them; what is there as another stack's is not among them.
+    They were started with this stack, or belong to the generation applied last or to a later one that failed. Services
+    of another stack are not among them.
     """
     since = 0 if applied is None else applied.number
     later = [

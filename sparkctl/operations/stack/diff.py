@@ -58,8 +58,8 @@ class StackDiff(NamedTuple):
 def diff(world: World, stack: str | None = None, *, mods: bool = False) -> StackDiff:
     """Return how a stack, what was applied last, and what runs differ.
 
-    Without a ``stack``, the file that was applied is read again; where it is gone, or is for several hosts, what was
-    applied is all that is declared. ``mods`` asks the containers whether their mods are in them still.
+    Without a ``stack``, the applied file is read again; if it is gone, or is for several hosts, the applied generation
+    counts as declared. ``mods`` asks the containers whether their mods are still in them.
 
     Raises:
         InputError: nothing was applied and no stack is named, or a file cannot be used.
@@ -121,7 +121,7 @@ def _with_image(now: KeptService, then: KeptService) -> KeptService:
 
 
 def _moved(then: KeptService, now: KeptService) -> str:
-    """Return that the tag of an image names another one than it did when it was applied; "" where it does not."""
+    """Return in words that an image's tag names another image than when it was applied; "" if it does not."""
     if now.image != then.image or not then.image_id:
         return ""
     if not now.image_id:
@@ -147,7 +147,7 @@ def _of_host(then: KeptGeneration, now: KeptGeneration) -> list[str]:
 
 
 def _before(world: World, applied: KeptGeneration | None) -> tuple[str, ...]:
-    """Return what to know of the applies after the one that came to its end last."""
+    """Return what to know about the applies after the last one that succeeded."""
     generations = Generations(world)
     last = generations.last()
     if last is None or (applied is not None and last.number <= applied.number):
@@ -167,11 +167,11 @@ def _before(world: World, applied: KeptGeneration | None) -> tuple[str, ...]:
 def _found(
     world: World, now: Mapping[str, KeptService], then: Mapping[str, KeptService], *, mods: bool
 ) -> dict[str, FoundService]:
-    """Return the services that the engine has, each against what was applied, else against what is declared."""
+    """Return the engine's services, each compared with what was applied, or else with what is declared."""
     found: dict[str, FoundService] = {}
     for name, container in deployed.services(world.engine):
         if container.name != name:
-            continue  # set aside: its command puts that right, and the next one
+            continue  # set aside: the command that did this settles it, or the next one
         record = labels.read(container.labels)
         wanted = then.get(name) or now.get(name)
         laid = record.laid_over
@@ -195,13 +195,13 @@ def _found(
 
 
 def _with_hidden(spec: ContainerSpec, container: Container) -> ContainerSpec:
-    """Return a kept specification with a container's own values of the variables of which only the names are kept."""
+    """Return a stored specification with a container's own values for variables that are stored by name only."""
     runs = dict(container.env)
     return replace(spec, env=tuple((name, runs.get(name) if text == HIDDEN else text) for name, text in spec.env))
 
 
 def _of_the_moment(world: World, wanted: KeptService, container: Container, record: ServiceLabels) -> list[str]:
-    """Return how the image behind the tag and the secrets are others than those that a container was started with."""
+    """Return how the image behind the tag and the secrets differ from those with which a container was started."""
     lines = []
     ran = record.image_id or container.image_id
     if container.image == wanted.image and wanted.image_id not in {"", ran}:
@@ -211,7 +211,7 @@ def _of_the_moment(world: World, wanted: KeptService, container: Container, reco
 
 
 def _laid_over(record: ServiceLabels, wanted: KeptService) -> str:
-    """Return what was laid over a recipe by hand, and what was not that was applied; secrets are not shown."""
+    """Return which overrides a person added to a recipe, and which applied ones are missing; secrets are not shown."""
     if record.laid_over is None:
         return ""
     runs, applied = ([secrets.shown(one) for one in each] for each in (record.laid_over.overrides, wanted.overrides))
@@ -231,7 +231,7 @@ def _ended(container: Container) -> str:
 
 
 def _lost(world: World, container: Container, record: ServiceLabels) -> tuple[str, ...]:
-    """Return which files of its mods are not in a container that runs as they were when it was started."""
+    """Return which files of its mods are no longer in a running container as they were at its start."""
     if container.state != "running" or not record.mods:
         return ()
     try:
@@ -242,7 +242,7 @@ def _lost(world: World, container: Container, record: ServiceLabels) -> tuple[st
 
 
 def others(world: World, names: Collection[str], stacks: Collection[str]) -> list[tuple[str, str]]:
-    """Return which of these services are there as another stack's than one of ``stacks``, and which that is."""
+    """Return which of these services belong to another stack than ``stacks``, and to which one."""
     found = []
     for name, container in deployed.services(world.engine):
         laid = labels.read(container.labels).laid_over

@@ -1,8 +1,8 @@
 """Puts what was resolved into effect: the one way in which a whole stack is changed, for `apply` and `rollback`.
 
-What is to be is kept before anything is changed, and how it ended afterwards. What does not come to its end is undone:
-what was added goes again, and what ran before comes back, by its own words where a generation has them. A command that
-is killed leaves a generation without an end; the next one looks at what runs, as this one does, and goes on from there.
+The wanted state is stored before anything is changed, and the outcome afterwards. If it fails, it is undone: added
+services are removed again, and what ran before is restored, by its own words if a generation has them. A command that
+is killed leaves a generation without an outcome; the next one looks at what runs, and continues from there.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from sparkctl.world.engine import Container
 
 _WAIT_S: Final = 1.0
-"""Between two looks at a service that another command works on."""
+"""The time between two looks at a service that another command works on, in seconds."""
 
 
 class Done(NamedTuple):
-    """What was put into effect: the generation as it was kept, and what was done for it."""
+    """What was put into effect: the stored generation, and what was done for it."""
 
     generation: KeptGeneration
     acts: tuple[Act, ...]
@@ -71,7 +71,7 @@ def planned(world: World, effect: Effect) -> Arranged:
 
 
 def put_into_effect(world: World, effect: Effect) -> Done:
-    """Bring about what is to be, keep it as a generation, and return that. What runs as it is to be stays up.
+    """Bring about the wanted state, store it as a generation, and return that. Services that run as wanted stay up.
 
     Raises:
         StackRefusedError: the whole does not fit; nothing was touched.
@@ -90,7 +90,7 @@ def put_into_effect(world: World, effect: Effect) -> Done:
 
 
 def _refuse(plan: Arranged) -> None:
-    """Refuse what cannot be done.
+    """Refuse a plan that cannot be carried out.
 
     Raises:
         StackRefusedError: it does not fit.
@@ -111,7 +111,7 @@ def _wanted(world: World, effect: Effect) -> list[Service]:
 
 
 def _blocked(world: World, wanted: Sequence[Service], goes: Sequence[str]) -> dict[str, list[str]]:
-    """Return who has the port that a service wants and gives it back: it goes, or wants another one."""
+    """Return which services give back a port that another one wants: they go, or want another port."""
     ports = {one.name: one.recipe.serve.port for one in wanted}
     found: dict[str, list[str]] = {}
     for name, container in deployed.services(world.engine):
@@ -125,15 +125,15 @@ def _blocked(world: World, wanted: Sequence[Service], goes: Sequence[str]) -> di
 
 
 class Acting:
-    """Acts on one host's arrangement, and undoes it; whoever makes it keeps others out meanwhile (``alone``).
+    """Acts on one host's arrangement, and undoes it; the caller keeps other commands out meanwhile (``alone``).
 
-    It is prepared, its generation is kept, it acts, and it is settled, or it failed; in this order.
+    The order is: prepare, store the generation, act, and then settle or fail.
     """
 
     plan: Arranged
-    """What it does; it is arranged when everything is prepared."""
+    """What it does; arranged once everything is prepared."""
     kept: KeptGeneration
-    """The generation that it brings about, as it was kept."""
+    """The generation that it brings about, as stored."""
 
     def __init__(self, world: World, effect: Effect) -> None:
         self._world = world
@@ -145,9 +145,9 @@ class Acting:
         self._touched: list[str] = []
 
     def prepare(self) -> None:
-        """Arrange what is done, and make sure of everything that can be known before the first act.
+        """Arrange the acts, and check everything that can be known before the first one.
 
-        What killed commands left is put right.
+        Leftovers of killed commands are settled.
 
         Raises:
             StackRefusedError: the whole does not fit.
@@ -172,7 +172,7 @@ class Acting:
         return self.kept
 
     def act(self) -> None:
-        """Do all of it, and keep how it ended; what fails is undone."""
+        """Carry out all acts, and store the outcome; after a failure they are undone."""
         try:
             for act in self.plan.acts:
                 self.do(act)
@@ -186,11 +186,11 @@ class Acting:
         self.settle()
 
     def stopped(self) -> None:
-        """Keep that the operator stopped waiting: what was changed stays."""
+        """Record that the operator stopped waiting: what was changed stays."""
         self._end(self.kept, FAILED, "interrupted by the operator: what was changed stays")
 
     def failed(self, why: str) -> list[str]:
-        """Undo what was done, keep why, and return what could not be undone, a sentence each.
+        """Undo what was done, store why, and return what could not be undone, a sentence each.
 
         Raises:
             EngineError: the engine does not answer any more; that it failed is kept all the same.
@@ -204,7 +204,7 @@ class Acting:
         return told
 
     def settle(self) -> None:
-        """Keep that everything is as it has to be.
+        """Record that everything is as it has to be.
 
         Raises:
             InputError: that cannot be kept.
@@ -235,7 +235,7 @@ class Acting:
         self._controller(services).up(services, Options(replace=True, require=self._require))
 
     def verify(self) -> None:
-        """Check the mods of what was left as it is: what starts is checked then.
+        """Check the mods of services that were left as they are: a starting service is checked when it starts.
 
         Raises:
             ModError: a file is not in the container as it has to be.
@@ -262,7 +262,7 @@ class Acting:
         try:
             applied = Generations(self._world).applied()
         except InputError:
-            return ""  # why the apply failed is what is told
+            return ""  # the failure of the apply is what is reported
         return "" if applied is None else f": generation {applied.number} is in effect still"
 
     def _end(self, kept: KeptGeneration, outcome: str, words: str = "", removed: tuple[str, ...] = ()) -> None:

@@ -1,4 +1,4 @@
-"""How a service that was kept differs from one that was kept later, or is declared now: flag by flag. Pure.
+"""How a stored service differs from a later one, or from the declared one: flag by flag. Pure.
 
 Images are compared by what is behind their tags, models by their commits, mods by their md5, secrets by their names.
 """
@@ -34,7 +34,7 @@ CHANGED: Final = "changed"
 
 
 class ServiceChange(NamedTuple):
-    """What a generation has otherwise of one service: ``kind`` is ADDED, REMOVED or CHANGED, with a line each way."""
+    """A generation's difference in one service: ``kind`` is ADDED, REMOVED or CHANGED, with a line for each."""
 
     service: str
     kind: str
@@ -44,7 +44,7 @@ class ServiceChange(NamedTuple):
 def changes(old: KeptGeneration | None, new: KeptGeneration) -> list[ServiceChange]:
     """Return which services differ between two generations, in the order of the new one; None: there was none.
 
-    Of one whose words this sparkctl cannot read, that is said.
+    A service whose words this sparkctl cannot read is reported as such.
     """
     found = []
     for service in new.services:
@@ -129,7 +129,7 @@ def compared(old: KeptService, new: KeptService) -> list[str]:
 
 
 def _image(old: KeptService, new: KeptService) -> list[str]:
-    """Return how the images differ: by their ids where both are known, with what names them where that differs."""
+    """Return how the images differ: by their ids if both are known, and by their names if those differ."""
     named = _changed({"image": old.image}, {"image": new.image})
     known = old.image_id and new.image_id
     same = old.image_id == new.image_id or bool(set(old.image_digests) & set(new.image_digests))
@@ -155,8 +155,8 @@ def _commits(one: KeptService) -> dict[str, str]:
 def _command(old: ContainerSpec, new: ContainerSpec, told: set[str]) -> Iterator[str]:
     """Yield how the flags, the variables, the mounts, docker's options and other labels differ.
 
-    ``told`` are targets of mounts of which that is said elsewhere: of mods by their md5, and the folder of what was
-    compiled, which follows from the image.
+    ``told`` are the targets of mounts that are reported elsewhere: mods by their md5, and the folder of compiled files,
+    which follows from the image.
     """
     yield from _changed(differences.flags(old.command), differences.flags(new.command))
     then, now = dict(old.env), dict(new.env)
@@ -210,7 +210,7 @@ def _declared(one: KeptService) -> dict[str, str]:
 
 
 def _recipe(old: str, new: str) -> list[str]:
-    """Return how recipes differ that make the same command: in what is asked of a ready service, for one."""
+    """Return how recipes with the same command differ: for instance in what is required of a ready service."""
     try:
         then, now = _values(old), _values(new)
     except InputError:
@@ -231,7 +231,7 @@ def _short(image_id: str) -> str:
 
 
 def _changed(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """Return how named values differ; one that is "" is not there."""
+    """Return how named values differ; "" stands for a missing value."""
     lines = []
     for name in dict.fromkeys([*new, *old]):
         then, now = old.get(name), new.get(name)

@@ -1,12 +1,12 @@
-"""What the agent does next: the declared box, what is seen of it, what happened, and now. Pure.
+"""The agent's next action, from the declared box, its observed state, its past, and the time. Pure.
 
-A step at a time: what a look adds to what happened (``noticed``), then at most one long action: a stuck server is
-stopped, a start that nobody waits for is joined, and who has its turn is started (``turn``). A server that has to be
-restarted is stopped first and started by a later decision, so that every start is looked at in the same way: its wait
-is over, its memory has come back, it is its turn, and admission has room.
+A decision is one step: first a look is added to the past (``noticed``), then at most one long action follows: a stuck
+server is stopped, a start that nobody waits for is joined, or the service whose turn it is is started (``turn``). A
+server that has to be restarted is stopped first and started by a later decision, so that every start meets the same
+conditions: its wait is over, its memory has come back, it is its turn, and admission has room.
 
-Left alone is what an operator paused, what a command works on, what is started by hand alone (``manual``), and what is
-held. What is started on demand is stopped when it is stuck, and started by none of these decisions.
+The agent leaves alone the services that an operator paused, that a command works on, that are started only by hand
+(``manual``), and that are held. It stops a stuck on-demand service, but none of these decisions starts one.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from sparkctl.planning.agent.turn import Hindrance
 
 LOOK_S: Final = 5.0
-"""So often a box is looked at, a choice: a service that ended is noticed within it, and waits 10 s or more anyhow."""
+"""How often a box is looked at (seconds), a choice: an end is noticed within it, and a restart waits 10 s or more."""
 
 
 class Decision(NamedTuple):
-    """What is done now, what is to be remembered, and where each declared service stands, in their order.
+    """The actions for now, the past to remember, and the state of each declared service, in their order.
 
-    ``next_s`` is after how many seconds the box is looked at again at the latest. At most one of the actions is long.
-    ``due_s`` is after how many seconds time alone changes the decision, None where it never does.
+    ``next_s`` is the latest time of the next look at the box, in seconds from now. At most one of the actions is long.
+    ``due_s`` is after how many seconds the passing of time alone changes the decision, None if it never does.
     """
 
     actions: tuple[BoxAction, ...]
@@ -55,11 +55,11 @@ class Decision(NamedTuple):
 
 
 def decide(declared: Sequence[DeclaredService], seen: BoxSeen, past: AgentPast, now: float, jitter: float) -> Decision:
-    """Return what is done about a box.
+    """Return the decision for a box.
 
-    ``now`` is in seconds on a clock that only runs forward within one boot (CLOCK_MONOTONIC); ``jitter`` is anything
-    from -1 to 1, by which waits are made up to a quarter shorter or longer. Asked again with the same and the past
-    that it returned, it does nothing more.
+    ``now`` is in seconds on a clock that only runs forward within one boot (CLOCK_MONOTONIC); ``jitter`` is a number
+    from -1 to 1, by which waits are made up to a quarter shorter or longer. Called again with the same arguments and
+    the returned past, it decides on no further action.
     """
     found = noticed(declared, seen, past, now, jitter)
     if seen.engine:
@@ -86,7 +86,7 @@ def decide(declared: Sequence[DeclaredService], seen: BoxSeen, past: AgentPast, 
 def _without_engine(
     declared: Sequence[DeclaredService], seen: BoxSeen, past: AgentPast, actions: tuple[BoxAction, ...]
 ) -> Decision:
-    """Return that nothing is done, and why: of no service is known what it does."""
+    """Return a decision to do nothing, and why: the state of the services is not known."""
     words = []
     for one in declared:
         held = past.service(one.name).held
@@ -98,7 +98,7 @@ def _without_engine(
 
 
 def _long(turn: StartTurn, chosen: str | None) -> BoxAction | None:
-    """Return the long action that is begun now, without its number; None for none."""
+    """Return the long action to begin now, without its number; None for none."""
     if turn.past.underway is not None:
         return None
     for one in turn.declared:
@@ -120,7 +120,7 @@ def _long(turn: StartTurn, chosen: str | None) -> BoxAction | None:
 
 
 def _why_stopped(look: SeenService, record: ServicePast, now: float) -> str:
-    """Return why a service that has a process is stopped, as a sentence; "" where it is left alone."""
+    """Return why a service that has a process is stopped, as a sentence; "" if it is left alone."""
     if record.given_up is not None and record.given_up == look.incarnation:
         return "it did not become ready"
     if record.stuck_since is None or record.held is not None or look.mods_lost:
@@ -134,7 +134,7 @@ def _paused(look: SeenService) -> bool:
 
 
 def _begun(action: BoxAction, seen: BoxSeen, past: AgentPast, now: float) -> AgentPast:
-    """Return what happened once a long action was begun."""
+    """Return the past after a long action was begun."""
     record = past.service(action.service)
     if action.kind is ActionKind.START:
         record = replace(restarts.ended(record), refusal=record.refusal)
@@ -151,7 +151,7 @@ def _begun(action: BoxAction, seen: BoxSeen, past: AgentPast, now: float) -> Age
 
 
 def _words(service: DeclaredService, turn: StartTurn, hindrance: Hindrance | None) -> ServiceWords:
-    """Return where a service stands, in words."""
+    """Return the state of a service, in words."""
     name, look, underway = service.name, turn.seen.service(service.name), turn.past.underway
     record = turn.past.service(name)
     if underway is not None and underway.service == name:
@@ -173,7 +173,7 @@ def _words(service: DeclaredService, turn: StartTurn, hindrance: Hindrance | Non
 def _running_words(
     service: DeclaredService, look: SeenService, record: ServicePast, now: float
 ) -> tuple[ServicePhase, str]:
-    """Return where a service stands that has a process, in words."""
+    """Return the state of a service that has a process, in words."""
     more = _beside(look, record)
     if look.state is SeenState.STARTING:
         return ServicePhase.STARTING, "; ".join([f"starting{', by a command' if look.worked_on else ''}", *more])
@@ -187,7 +187,7 @@ def _running_words(
 
 
 def _beside(look: SeenService, record: ServicePast) -> list[str]:
-    """Return what else is to be known of a service that has a process."""
+    """Return further facts to report about a service that has a process."""
     found = []
     if _paused(look):  # whoever starts it now ends the pause
         found += [] if look.worked_on else [paused_words(look)]
@@ -204,7 +204,7 @@ def _beside(look: SeenService, record: ServicePast) -> list[str]:
 
 
 def _due(turn: StartTurn, hindrances: Iterable[Hindrance]) -> float | None:
-    """Return after how many seconds time alone changes the decision, None where it never does."""
+    """Return after how many seconds the passing of time alone changes the decision, None if it never does."""
     times = [one.until for one in hindrances if one.until is not None]
     for one in turn.past.services:
         times += due_times(one)

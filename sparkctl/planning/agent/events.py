@@ -1,8 +1,8 @@
-"""What a look at a box adds to what happened on it: ends, failures, health, and who is given up. Pure.
+"""What a look at a box adds to its past: ends, failures, health, and services that are given up. Pure.
 
 An end that nobody asked for is a failure, whatever the exit code: a vLLM whose engine died exits with 0 (vllm#48966).
-No failure of a service is what ended together with the engine or the host, what a command or an operator ended, and a
-start that was never begun.
+These are no failures of a service: an end together with the engine or the host, an end by a command or an operator,
+and a start that was never begun.
 """
 
 from __future__ import annotations
@@ -32,36 +32,36 @@ if TYPE_CHECKING:
     from sparkctl.planning.box.declared import DeclaredService
 
 GRACE_S: Final = 60.0
-"""So long a stuck server may still make a step, a choice: beyond the 20 s that liveness takes to call it stuck."""
+"""How long a stuck server may still make a step, a choice: in addition to the 20 s until liveness calls it stuck."""
 PATIENCE_S: Final = 600.0
-"""So long the others wait for one of a higher priority that has no room, a choice; then they go first."""
+"""How long others wait for a service of a higher priority that has no room, a choice; then they go first."""
 AGAIN_S: Final = 30.0
-"""After so long is tried again what could not be done for a reason that is none of the service's, a choice."""
+"""When an action is tried again that failed for a reason outside of the service, a choice."""
 HOLD_AGAIN_S: Final = 300.0
-"""After so long is held, or released, again what could not be written (a full disk), a choice."""
+"""When a hold or a release is tried again that could not be written (a full disk), a choice."""
 BACK_WITHIN_S: Final = 120.0
-"""So long is waited for memory to come back: it takes up to minutes after SIGKILL, and 30 GiB of shared memory stayed
-for a while after an OOM kill (MiaAI-Lab/GLM-5.3-Flash-EXL3-2x-DGX-Sparks#193)."""
+"""How long memory may take to come back: it takes up to minutes after SIGKILL, and 30 GiB of shared memory stayed for a
+while after an OOM kill (MiaAI-Lab/GLM-5.3-Flash-EXL3-2x-DGX-Sparks#193)."""
 RECLAIMED_S: Final = 10.0
-"""So long after the page cache was dropped it is looked once more whether the memory is back, a choice."""
+"""How long after the page cache was dropped the memory is checked once more, a choice."""
 SLACK_BYTES: Final = GIB
-"""So much less counts as back: the kernel's own memory moves by that, a choice."""
+"""Memory counts as back if at most this much is missing: the kernel's own memory varies by that, a choice."""
 MOVED_BYTES: Final = 256 * MIB
-"""By so much memory has to move to be another amount, a choice: for a refused start to be asked for again."""
+"""How much memory has to change before a refused start is tried again, a choice."""
 _NOT_SEEN: Final = Incarnation("", 0.0)
-"""The life of a service that became ready by our own start and was not looked at since."""
+"""Stands for a service that our own start made ready and that has not been looked at since."""
 _LOADS: Final = frozenset({ActionKind.START, ActionKind.WAIT})
 
 
 class Noticed(NamedTuple):
-    """What happened with what this look adds, and what is to be done about that at once: holds and releases."""
+    """The past with this look added, and what follows from it at once: holds and releases."""
 
     past: AgentPast
     actions: tuple[BoxAction, ...]
 
 
 class _Moment(NamedTuple):
-    """A look. ``came_back``: at the last one the engine did not answer, and now it does."""
+    """A look. ``came_back``: the engine did not answer at the last look, and answers now."""
 
     seen: BoxSeen
     now: float
@@ -70,7 +70,7 @@ class _Moment(NamedTuple):
 
 
 def noticed(declared: Sequence[DeclaredService], seen: BoxSeen, past: AgentPast, now: float, jitter: float) -> Noticed:
-    """Return what happened on a box after a look at it. ``jitter`` is from -1 to 1."""
+    """Return the past of a box after a look at it. ``jitter`` is from -1 to 1."""
     before = past
     past = _on_this_boot(seen, past, now)
     kept = tuple(past.service(one.name) for one in declared)
@@ -87,7 +87,7 @@ def noticed(declared: Sequence[DeclaredService], seen: BoxSeen, past: AgentPast,
 
 
 def _on_this_boot(seen: BoxSeen, past: AgentPast, now: float) -> AgentPast:
-    """Return what happened on the clock of this boot, with which all memory is back."""
+    """Return the past on the clock of this boot; a reboot has brought all memory back."""
     if past.boot == seen.boot and now >= past.at:
         return past
     booted = past.boot not in {"", seen.boot}
@@ -96,7 +96,7 @@ def _on_this_boot(seen: BoxSeen, past: AgentPast, now: float) -> AgentPast:
 
 
 def _memory_is_back(record: ServicePast, now: float) -> ServicePast:
-    """Return what is kept of a service once there is no want of memory any more: nothing holds it for that."""
+    """Return the record of a service once no memory is missing: a hold for missing memory ends."""
     held = record.held
     record = replace(record, level_bytes=None, short_since=None, short_bytes=None, reclaimed_at=None)
     if held is None or not held.memory or (held.releasing is not None and now - held.releasing < HOLD_AGAIN_S):
@@ -105,7 +105,7 @@ def _memory_is_back(record: ServicePast, now: float) -> ServicePast:
 
 
 def _at_once(before: ServicePast, after: ServicePast) -> list[BoxAction]:
-    """Return what is done at once about what was just noticed of a service."""
+    """Return the immediate actions that follow from what was just noticed about a service."""
     old, held = before.held, after.held
     if held is not None and held.releasing is not None and (old is None or old.releasing != held.releasing):
         return [BoxAction(ActionKind.RELEASE, after.name, "the memory that it waited for is back")]
@@ -120,7 +120,7 @@ def _at_once(before: ServicePast, after: ServicePast) -> list[BoxAction]:
 
 
 def _after_action(declared: Sequence[DeclaredService], past: AgentPast, moment: _Moment) -> AgentPast:
-    """Return what happened with how the action under way ended, if it did."""
+    """Return the past with the result of the action under way, if it has ended."""
     underway, outcome = past.underway, moment.seen.outcome
     if underway is None:
         return past
@@ -144,7 +144,7 @@ def _begun(outcome: ActionOutcome) -> bool:
 
 
 def _lost(record: ServicePast, look: SeenService, underway: Underway) -> ServicePast:
-    """Return what is kept of a service whose start nobody waits for, as the agent that began it is gone."""
+    """Return the record of a service whose start nobody waits for, because the agent that began it is gone."""
     if underway.kind in _LOADS and look.state is SeenState.ENDED and look.incarnation != underway.before:
         return replace(record, live=record.live or look.incarnation)
     return replace(record, stopping="") if underway.kind is ActionKind.STOP and look.live else record
@@ -183,7 +183,7 @@ def beside(seen: BoxSeen) -> tuple[str, ...]:
 
 
 def _given_up(service: DeclaredService, record: ServicePast, lasting: str, moment: _Moment) -> ServicePast:
-    """Return what is kept after a failure: held, where its cause is a ``lasting`` one or it was one too many."""
+    """Return the record after a failure: held if its cause is ``lasting`` or there were too many failures."""
     why = lasting or restarts.breaker(record, service.restarts, moment.now)
     return replace(record, held=PastHold(why, moment.now)) if why else record
 
@@ -214,7 +214,7 @@ def _looked_at(
 
 
 def _standing(record: ServicePast, look: SeenService, now: float) -> ServicePast:
-    """Return what is kept of a hold: it ends when its standing is gone, or when somebody started the service."""
+    """Return the record of a hold: it ends when its standing is gone, or when somebody started the service."""
     if look.standing is not None:
         held = record.held or PastHold(look.standing.why, now)
         return replace(record, held=replace(held, why=look.standing.why or held.why, kept=True))
@@ -227,7 +227,7 @@ def _standing(record: ServicePast, look: SeenService, now: float) -> ServicePast
 
 
 def _living(record: ServicePast, look: SeenService, moment: _Moment) -> ServicePast:
-    """Return what is kept of a service that has a process."""
+    """Return the record of a service that has a process."""
     life = look.incarnation or _NOT_SEEN
     if record.given_up == life and look.state is SeenState.STARTING:
         return record
@@ -251,12 +251,12 @@ def _living(record: ServicePast, look: SeenService, moment: _Moment) -> ServiceP
 
 
 def _level(record: ServicePast, seen: BoxSeen) -> int | None:
-    """Return what has to be available again when a service that runs has ended, and all others too."""
+    """Return how many bytes have to be available again after a running service and all others have ended."""
     return _moved(record.level_bytes, seen.unclaimed_bytes)
 
 
 def _moved(before: int | None, now: int | None) -> int | None:
-    """Return a size as it is now, where that is known and not about what it was: what is kept changes seldom so."""
+    """Return the present size if it is known and differs clearly from the old one, which is kept otherwise."""
     if now is None or (before is not None and abs(now - before) < MOVED_BYTES):
         return before
     return now
@@ -268,7 +268,7 @@ def _most(one: int | None, other: int | None) -> int | None:
 
 
 def _gone(service: DeclaredService, record: ServicePast, look: SeenService, moment: _Moment) -> ServicePast:
-    """Return what is kept of a service that has no process."""
+    """Return the record of a service that has no process."""
     record = replace(record, given_up=None)
     if record.by_hand:
         record = replace(restarts.ended(record), due_at=moment.now + service.restarts.first_s)
@@ -287,7 +287,7 @@ def _gone(service: DeclaredService, record: ServicePast, look: SeenService, mome
 
 
 def _ended(service: DeclaredService, record: ServicePast, look: SeenService, moment: _Moment) -> ServicePast:
-    """Return what is kept of a service whose end was just noticed."""
+    """Return the record of a service whose end was just noticed."""
     asked = service.start is StartMode.ON_DEMAND and not record.stopping and look.passes
     if moment.came_back or record.held is not None or asked or service.start is StartMode.MANUAL:
         return restarts.ended(record)
@@ -298,7 +298,7 @@ def _ended(service: DeclaredService, record: ServicePast, look: SeenService, mom
 
 
 def end_words(look: SeenService) -> str:
-    """Return how a service ended, and why where its log says so, as a sentence without its subject."""
+    """Return how a service ended, and why if its log says so, as a sentence without its subject."""
     if look.state is SeenState.ABSENT:
         return "its container is gone"
     code = "" if look.exit_code is None else f" with exit code {look.exit_code}"
@@ -308,10 +308,11 @@ def end_words(look: SeenService) -> str:
 
 
 def _memory(record: ServicePast, moment: _Moment) -> ServicePast:
-    """Return what is kept of the memory that a service held: awaited, back, or given up until it is.
+    """Return the record of the memory that a service held: awaited, back, or the reason to give the service up.
 
-    Of what is missing so much is its own at most as it held, and as was missing at any moment since: more is somebody
-    else's, and admission counts it. Of two that ended at the same time it may be the other's: nobody can tell.
+    Of the missing memory, at most what the service held is its own, and at most the least that was missing at any
+    moment since. The rest is somebody else's, and admission counts it. If two services ended at the same time, nobody
+    can tell whose memory is missing.
     """
     missing = short_bytes(record, moment.seen)
     left = missing if record.short_bytes is None else min(record.short_bytes, missing)
@@ -340,13 +341,13 @@ def _back(record: ServicePast, seen: BoxSeen) -> bool:
 
 
 def short_bytes(record: ServicePast, seen: BoxSeen) -> int:
-    """Return how much memory of a service's last run has not come back, 0 where that cannot be said."""
+    """Return how many bytes of a service's last run have not come back, 0 if that is not known."""
     level = seen.unclaimed_bytes
     return 0 if record.level_bytes is None or level is None else max(0, record.level_bytes - level)
 
 
 def due_times(record: ServicePast) -> list[float]:
-    """Return when what is kept of a service leads to something else by time alone; some of it may be past."""
+    """Return the times at which time alone changes what follows from a record; some of them may be past."""
     found = [record.due_at] if record.due_at is not None else []
     if record.stuck_since is not None:
         found.append(record.stuck_since + GRACE_S)

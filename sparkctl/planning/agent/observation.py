@@ -1,8 +1,8 @@
-"""What is observed of a box at one moment: its services, and what holds for all of them. Values.
+"""The observed state of a box at one moment: its services, and facts about all of them. Values.
 
 ``BoxSeen`` is made anew for each decision. Times that are compared with each other come from a clock that only runs
-forward, so that a clock that is set by a day starts and ends nothing; times of the engine (seconds since the epoch)
-only tell one life of a container from another.
+forward, so that setting the system's clock by a day starts and ends nothing. Times of the engine (seconds since the
+epoch) only tell one life of a container from another.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class SeenState(StrEnum):
 
 
 IDLE_STATES = frozenset({SeenState.ABSENT, SeenState.CREATED, SeenState.ENDED})
-"""Those without a process."""
+"""States without a process."""
 SERVING = frozenset({SeenState.READY, SeenState.BUSY, SeenState.UNKNOWN})
-"""Those that a service which comes after it need not wait for."""
+"""States that a later service need not wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +67,15 @@ class Standing:
 class SeenService:
     """A service at one moment; one that is not in ``BoxSeen.services`` is absent.
 
-    ``incarnation`` is None without a container that was ever started; ``exit_code``, ``oom_killed`` and ``ended_at``
-    (seconds since the epoch) are of one that ended. ``worked_on``: a command of somebody else works on it now.
-    ``held_bytes`` is what its processes hold of the host's memory, None where that is not known.
-    ``mods_lost`` are mods whose bytes are no more what was mounted; ``differs`` says in lines how what runs differs
-    from what was applied.
+    ``incarnation`` is None if no container was ever started; ``exit_code``, ``oom_killed`` and ``ended_at`` (seconds
+    since the epoch) are those of a container that ended. ``worked_on``: somebody else's command works on it now.
+    ``held_bytes`` is what its processes hold of the host's memory, None if that is not known. ``mods_lost`` are mods
+    whose bytes are no longer the mounted ones; ``differs`` says in lines how the running service differs from the
+    applied one.
 
-    ``lacks`` says, as a sentence, what is not there that a start needs (the driver, the folder of the model); "" for
-    nothing. ``cause`` is why it ended, where its log says so, "" where it does not; ``passes`` is False for a cause
-    that is there again at each start until somebody changes something, and ``fix`` is what that is.
+    ``lacks`` names, as a sentence, something that a start needs and that is missing (the driver, the folder of the
+    model); "" for nothing. ``cause`` is why it ended, "" if its log does not say so; ``passes`` is False for a cause
+    that returns at each start until somebody changes something, and ``fix`` says what to change.
     """
 
     name: str
@@ -104,8 +104,8 @@ class ActionResult(StrEnum):
     """How an action of the agent ended.
 
     ``done``: the service is ready, or stopped. ``failed``: it did not become ready. ``no-room``: admission refused the
-    start, and nothing was begun. ``left``: it was not done for a reason that is none of the service's: somebody else
-    works on it, the engine went away.
+    start, and nothing was begun. ``left``: it was not done, for a reason outside of the service: somebody else works on
+    it, or the engine went away.
     """
 
     DONE = "done"
@@ -118,8 +118,8 @@ class ActionResult(StrEnum):
 class ActionOutcome:
     """How the action of this ``number`` ended. ``why`` is a sentence: the cause, or the first line of the arithmetic.
 
-    ``passes`` and ``fix`` are as for ``SeenService``. ``begun``: a container was started for it, so that one that was
-    ``left`` counts as a start all the same. An outcome may be given more than once: it counts once.
+    ``passes`` and ``fix`` are as for ``SeenService``. ``begun``: a container was started for the action, so that even
+    an action that was ``left`` counts as a start. An outcome may be given more than once: it counts once.
     """
 
     number: int
@@ -134,12 +134,12 @@ class ActionOutcome:
 class BoxSeen:
     """A box at one moment.
 
-    ``agent`` names this life of the agent's process and ``boot`` this boot of the host: after a change of ``agent``
-    nobody works on what its predecessor had begun, after one of ``boot`` nothing runs that ran before.
-    ``engine`` says that the engine does not answer, "" while it does: then ``services`` say nothing.
-    ``available_bytes`` is MemAvailable and ``others_bytes`` what processes hold that belong to no service of sparkctl;
-    None is not known. ``closed`` is why no start is admitted at all (the guard), as a sentence, "" while they are.
-    ``outcome`` is how the agent's last action ended, None while one is under way.
+    ``agent`` names this life of the agent's process and ``boot`` this boot of the host: after a change of ``agent``,
+    nobody continues what its predecessor had begun; after a change of ``boot``, nothing runs that ran before.
+    ``engine`` says that the engine does not answer, "" while it does; without it, ``services`` say nothing.
+    ``available_bytes`` is MemAvailable, and ``others_bytes`` the memory of processes that belong to no service of
+    sparkctl; None if not known. ``closed`` is why no start is admitted at all (the guard), as a sentence, "" while
+    starts are admitted. ``outcome`` is how the agent's last action ended, None while one is under way.
     """
 
     services: tuple[SeenService, ...]
@@ -152,15 +152,15 @@ class BoxSeen:
     outcome: ActionOutcome | None = None
 
     def service(self, name: str) -> SeenService:
-        """Return what is seen of a service, which is absent where nothing is."""
+        """Return the observed state of a service; one that is not listed is absent."""
         return next((one for one in self.services if one.name == name), SeenService(name))
 
     @property
     def unclaimed_bytes(self) -> int | None:
-        """What would be available if every process that is known had ended, None where that cannot be said.
+        """The bytes that would be available if every known process had ended, None if that is not known.
 
-        What a process left behind that is gone is not in it: with vLLM memory came back minutes after SIGKILL, or
-        after a reboot alone (vllm#45179).
+        Memory that a vanished process left occupied is not included: with vLLM it came back minutes after SIGKILL, or
+        only after a reboot (vllm#45179).
         """
         held = [one.held_bytes for one in self.services if one.live]
         if self.available_bytes is None or any(one is None for one in held):
@@ -171,8 +171,8 @@ class BoxSeen:
 class ActionKind(StrEnum):
     """What the agent does. ``start``, ``stop`` and ``wait`` take time, and end with an ``ActionOutcome``.
 
-    ``wait`` joins a start that nobody waits for any more (``sparkctl attach``). ``hold`` keeps a standing and
-    ``release`` ends it. ``reclaim`` asks the kernel to drop the page cache, where the agent may.
+    ``wait`` joins a start that nobody waits for any more (``sparkctl attach``). ``hold`` records a standing and
+    ``release`` ends it. ``reclaim`` asks the kernel to drop the page cache, if the agent may do that.
     """
 
     START = "start"
@@ -184,7 +184,7 @@ class ActionKind(StrEnum):
 
 
 LONG = frozenset({ActionKind.START, ActionKind.STOP, ActionKind.WAIT})
-"""Those that end with an outcome: one at a time is under way."""
+"""Actions that end with an outcome; only one of them is under way at a time."""
 
 
 class BoxAction(NamedTuple):

@@ -1,8 +1,8 @@
-"""What happened on a box, as far as the next decision needs it. Values, kept as JSON (pydantic's TypeAdapter).
+"""The past of a box, as far as the next decision needs it. Values, kept as JSON (pydantic's TypeAdapter).
 
-Times are in seconds on the clock that ``decide`` is given, which only runs forward within one boot of the host;
-``restarts.rebased`` carries them over a reboot, after which everything is as old as it was when it was kept. So it is
-to be kept after each decision that acted, and each minute besides.
+Times are in seconds on the clock that ``decide`` is given, which only runs forward within one boot of the host.
+``restarts.rebased`` converts them after a reboot: then everything has the age that it had when it was last kept. So
+the past has to be kept after each decision that acted, and every minute as well.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class PastFailure:
 
 @dataclass(frozen=True, slots=True)
 class PastHold:
-    """That a service was given up. ``kept``: its standing was seen, so that its absence means: released.
+    """The fact that a service was given up. ``kept``: its standing was seen; if it is absent later, it was released.
 
-    ``memory``: for memory that did not come back, so that it is released when that is back, or was with a reboot;
-    ``releasing`` is when its standing was to be ended last.
+    ``memory``: the reason is memory that did not come back; it is released when the memory is back, or by a reboot.
+    ``releasing`` is when the agent last tried to end its standing.
     """
 
     why: str
@@ -38,9 +38,9 @@ class PastHold:
 
 @dataclass(frozen=True, slots=True)
 class PastRefusal:
-    """That admission refused a start: why, when, with how much available, and beside which services.
+    """A start that admission refused: why, when, with how much available, and beside which services.
 
-    ``since`` is when the first of the refusals was, of which this is the last.
+    ``since`` is the time of the first refusal in the series that ends with this one.
     """
 
     why: str
@@ -54,14 +54,14 @@ class PastRefusal:
 class ServicePast:
     """What happened to a service.
 
-    ``live`` is the last incarnation that was seen with a process, until its end was noticed; ``ready``: that one was
-    ready once; ``by_hand``: a command of somebody else worked on it at the last look. ``given_up`` is an incarnation
-    that did not become ready and was left. ``healthy_since`` and ``stuck_since`` are None while it is not so.
-    ``failures`` are those since it was last well for long enough, the latest last, and ``due_at`` is when it may start
-    again. ``stopping`` is why the agent stops it, "" while it does not. ``level_bytes`` is what has to be available
-    without any process before it starts again (``BoxSeen.unclaimed_bytes``), ``short_since`` since when it is not, with
-    ``short_bytes`` missing at least, and ``reclaimed_at`` when the page cache was dropped for that. ``held_bytes`` is
-    the most that its processes held.
+    ``live`` is the last incarnation that was seen with a process, until its end was noticed; ``ready``: it was ready
+    once; ``by_hand``: somebody else's command worked on it at the last look. ``given_up`` is an incarnation that did
+    not become ready and was left. ``healthy_since`` and ``stuck_since`` are None while it is not healthy or not stuck.
+    ``failures`` are those since it was last healthy for long enough, the latest last, and ``due_at`` is when it may
+    start again. ``stopping`` is why the agent stops it, "" while it does not. Before it starts again, ``level_bytes``
+    have to be available without any process (``BoxSeen.unclaimed_bytes``). ``short_since`` is since when they are not,
+    with at least ``short_bytes`` missing, and ``reclaimed_at`` when the page cache was dropped for that. ``held_bytes``
+    is the most that its processes held.
     """
 
     name: str
@@ -94,9 +94,9 @@ class PastStart:
 
 @dataclass(frozen=True, slots=True)
 class Underway:
-    """The long action that was begun last and has no outcome yet; ``agent`` is the process that does it.
+    """The last long action, which has no outcome yet; ``agent`` is the process that does it.
 
-    ``before`` is the last life of the service's container when it was begun.
+    ``before`` is the last life of the service's container when the action was begun.
     """
 
     number: int
@@ -109,10 +109,10 @@ class Underway:
 
 @dataclass(frozen=True, slots=True)
 class AgentPast:
-    """What happened on a box. ``at`` is when the last decision was made, in the boot of the host called ``boot``.
+    """The past of a box. ``at`` is the time of the last decision, in the boot of the host called ``boot``.
 
-    ``starts`` are those of the last hour, the latest last. ``number`` is that of the last long action.
-    ``engine_away``: at the last look the engine did not answer.
+    ``starts`` are those of the last hour, the latest last. ``number`` is that of the last long action. ``engine_away``:
+    the engine did not answer at the last look.
     """
 
     services: tuple[ServicePast, ...] = ()
@@ -124,11 +124,11 @@ class AgentPast:
     engine_away: bool = False
 
     def service(self, name: str) -> ServicePast:
-        """Return what happened to a service, which is nothing where nothing is kept."""
+        """Return the record of a service, an empty one if nothing is kept."""
         return next((one for one in self.services if one.name == name), ServicePast(name))
 
     def noting(self, record: ServicePast) -> AgentPast:
-        """Return it with what happened to a service in place of what was kept of that."""
+        """Return the past with this record in place of the service's earlier one."""
         if not any(one.name == record.name for one in self.services):
             return replace(self, services=(*self.services, record))
         return replace(self, services=tuple(record if one.name == record.name else one for one in self.services))

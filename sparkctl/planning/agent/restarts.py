@@ -16,28 +16,28 @@ if TYPE_CHECKING:
     from sparkctl.planning.box.declared import Restarts
 
 WELL_S: Final = 600.0
-"""After so long of health what failed before is forgotten (Kubernetes)."""
+"""After this long in health, earlier failures are forgotten (Kubernetes)."""
 JITTER: Final = 0.25
-"""By so much of itself a wait is made shorter or longer at most (Nomad)."""
+"""The largest share of a wait by which it is made shorter or longer (Nomad)."""
 HOUR_S: Final = 3660.0
-"""An hour, and the minute at most that lies between a decision and the start of its container, a choice."""
+"""An hour, plus at most a minute between a decision and the start of its container, a choice."""
 STARTS_AN_HOUR: Final = 6
-"""Of a whole box, a choice: 35 restarts leaked the driver's memory until nobody could log in
-(eugr/spark-vllm-docker#257). A box that keeps more services than that may start each of them once."""
+"""The limit for a whole box, a choice: 35 restarts leaked the driver's memory until nobody could log in
+(eugr/spark-vllm-docker#257). A box with more services than that may start each of them once."""
 STARTS_OF_ONE: Final = 4
-"""Of these at most so many are one service's, a choice: what fails over and over leaves some to the others."""
+"""The limit for one service among these, a choice: a service that fails again and again leaves starts to the others."""
 _KEPT: Final = 20
-"""So many failures are remembered at least: more than it takes to come to the longest wait."""
+"""At least this many failures are remembered: more than are needed to reach the longest wait."""
 
 
 def wait_s(bounds: Restarts, failures: int, jitter: float) -> float:
-    """Return how long is waited after so many failures in a row; ``jitter`` is from -1 to 1."""
+    """Return the wait after this many failures in a row, in seconds; ``jitter`` is from -1 to 1."""
     doubled = bounds.first_s * 2.0 ** min(max(failures - 1, 0), 60)
     return min(bounds.most_s, min(bounds.most_s, doubled) * (1 + JITTER * max(-1.0, min(1.0, jitter))))
 
 
 def failed(record: ServicePast, bounds: Restarts, failure: PastFailure, jitter: float) -> ServicePast:
-    """Return what is kept of a service after a failure: it is not live, and may start again after the wait."""
+    """Return the record of a service after a failure: it is not live, and may start again after the wait."""
     kept = [one for one in record.failures if failure.at - one.at <= bounds.within_s]
     kept = kept if len(kept) > _KEPT else list(record.failures[-_KEPT:])
     failures = (*kept, failure)
@@ -46,7 +46,7 @@ def failed(record: ServicePast, bounds: Restarts, failure: PastFailure, jitter: 
 
 
 def ended(record: ServicePast) -> ServicePast:
-    """Return what is kept of a service whose process is gone; what it failed of stays."""
+    """Return the record of a service whose process is gone; its failures stay."""
     return replace(
         record, live=None, ready=False, by_hand=False, healthy_since=None, stuck_since=None, stopping="", refusal=None
     )
@@ -63,7 +63,7 @@ def breaker(record: ServicePast, bounds: Restarts, now: float) -> str:
 
 
 def may_start_at(past: AgentPast, service: str, most: int) -> float:
-    """Return from when on a service may be started by the starts of the last hour; ``most`` are the box's."""
+    """Return when the starts of the last hour let a service start again; ``most`` is the limit for the box."""
     own = [one.at for one in past.starts if one.service == service]
     all_of = [one.at for one in past.starts]
     times = [
@@ -73,21 +73,21 @@ def may_start_at(past: AgentPast, service: str, most: int) -> float:
 
 
 def of_the_last_hour(past: AgentPast, now: float) -> AgentPast:
-    """Return it without the starts that are older than an hour."""
+    """Return the past without starts that are older than an hour."""
     return replace(past, starts=tuple(one for one in past.starts if now - one.at < HOUR_S))
 
 
 def without_last_start(past: AgentPast, service: str) -> AgentPast:
-    """Return it without the last start of a service, which was none: nothing was begun."""
+    """Return the past without the last start of a service, because nothing was begun."""
     places = [place for place, one in enumerate(past.starts) if one.service == service]
     return replace(past, starts=tuple(one for place, one in enumerate(past.starts) if place not in places[-1:]))
 
 
 def rebased(past: AgentPast, boot: str, now: float) -> AgentPast:
-    """Return it on the clock of another boot, on which nothing lives that lived before.
+    """Return the past on the clock of another boot; no process of the old boot is left.
 
-    How long the host was down is not counted, since its clock may have been set meanwhile: what is an hour old is older
-    in truth. Who waited for memory, or for a wait to pass, need not any more; holds stay.
+    The time that the host was down is not counted, since its clock may have been set in between: what counts as an hour
+    old is older in truth. Waits, also those for memory, are over; holds stay.
     """
     by = now - past.at
     services = tuple(_after_boot(one, by) for one in past.services)

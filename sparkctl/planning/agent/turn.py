@@ -1,8 +1,8 @@
-"""Whose turn it is to be started, and what each other service that has to run waits for. Pure.
+"""Which service is started next, and what each other service that has to run waits for. Pure.
 
-One start at a time: first what others come after, then by priority. A service of a higher priority that waits for
-memory is waited for, but not for ever: the whole stack was admitted together, so that what it lacks is held by somebody
-who is none of it.
+One start at a time: services that others come after first, then by priority. Others wait for a service of a higher
+priority that lacks memory, but not for ever: the whole stack was admitted together, so the missing memory is held by
+something outside of the stack.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class Hindrance(NamedTuple):
-    """Why a service is not started now, as words after its name, and when that alone passes by time (None: never).
+    """Why a service is not started now, as words after its name, and when time alone removes the reason (None: never).
 
-    ``awaited``: it lacks nothing but memory, so that those of a lower priority wait for it.
+    ``awaited``: it lacks only memory, so services of a lower priority wait for it.
     """
 
     phase: ServicePhase
@@ -35,7 +35,7 @@ class Hindrance(NamedTuple):
 
 
 class StartTurn(NamedTuple):
-    """A look at the box with what happened, at ``now``; what is asked of it is answered of one service at a time."""
+    """A look at the box together with its past, at ``now``; its methods are about one service at a time."""
 
     declared: Sequence[DeclaredService]
     seen: BoxSeen
@@ -43,13 +43,13 @@ class StartTurn(NamedTuple):
     now: float
 
     def ordered(self) -> list[DeclaredService]:
-        """Return the services that have to run, in the order in which they get their turn."""
+        """Return the services that have to run, in the order of their turns."""
         ranks = ranked(self.declared)
         wanted = [one for one in self.declared if one.start is StartMode.ALWAYS]
         return sorted(wanted, key=lambda one: -ranks[one.name])
 
     def next(self) -> tuple[str | None, dict[str, Hindrance]]:
-        """Return the service that is started now, None for no one, and what hinders those that do not run."""
+        """Return the service that is started now (None: no service), and what hinders those that do not run."""
         found: dict[str, Hindrance] = {}
         chosen: str | None = None
         ranks = ranked(self.declared)
@@ -71,9 +71,9 @@ class StartTurn(NamedTuple):
         return chosen, found
 
     def own(self, service: DeclaredService, look: SeenService, record: ServicePast) -> Hindrance | None:
-        """Return what of itself, or of the box, keeps a service from being started; None for nothing."""
+        """Return the reason in the service itself, or in the box, that keeps it from being started; None for none."""
         wait, until = ServicePhase.WAITING, record.due_at
-        if look.worked_on:  # an apply, or up, ends what paused or held it
+        if look.worked_on:  # an apply or an up ends the service's pause or hold
             return Hindrance(wait, "waiting: a command works on it")
         if look.standing is not None and look.standing.kind is StandingKind.PAUSED:
             return Hindrance(ServicePhase.PAUSED, paused_words(look))
@@ -95,7 +95,7 @@ class StartTurn(NamedTuple):
         return Hindrance(ServicePhase.BACKING_OFF, words, until)
 
     def _before(self, service: DeclaredService) -> Hindrance | None:
-        """Return which service is to be ready first and is not."""
+        """Return the hindrance of a service that has to be ready first and is not."""
         for name in service.after:
             look = self.seen.service(name)
             if look.state in SERVING:
@@ -126,7 +126,7 @@ class StartTurn(NamedTuple):
         return Hindrance(ServicePhase.WAITING, f"waiting for room: {refusal.why}", until, awaited=awaited)
 
     def _again(self, refusal: PastRefusal) -> bool:
-        """Return whether a start that was refused is asked for again."""
+        """Return whether a start that was refused is tried again."""
         since = self.now - refusal.at
         if since < AGAIN_S:
             return False
@@ -135,7 +135,7 @@ class StartTurn(NamedTuple):
         return moved or refusal.beside != beside(self.seen) or since >= PATIENCE_S
 
     def _others(self, service: DeclaredService, higher: Sequence[str], chosen: str | None) -> Hindrance | None:
-        """Return which other service, or what of the box, has its turn before this one."""
+        """Return the hindrance of another service, or of the box, that comes before this service's turn."""
         if higher:
             return Hindrance(
                 ServicePhase.WAITING, f"waiting for {higher[0]}, which has a higher priority and no room yet"
@@ -159,7 +159,7 @@ class StartTurn(NamedTuple):
 
 
 def ranked(declared: Sequence[DeclaredService]) -> dict[str, int]:
-    """Return the priority by which each service gets its turn: that of the highest that comes after it, or its own."""
+    """Return the priority of each service's turn: the highest among itself and the services that come after it."""
     ranks = {one.name: one.priority for one in declared}
     for _ in declared:
         for one in declared:
@@ -170,6 +170,6 @@ def ranked(declared: Sequence[DeclaredService]) -> dict[str, int]:
 
 
 def paused_words(look: SeenService) -> str:
-    """Return that an operator stopped a service, and who, where that is known."""
+    """Return in words that an operator stopped a service, and who, if that is known."""
     who = f" by {look.standing.who}" if look.standing is not None and look.standing.who else ""
     return f"paused{who}: up or apply starts it again"

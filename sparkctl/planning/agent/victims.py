@@ -1,12 +1,13 @@
-"""In which order the guard ends services when memory runs out. Pure.
+"""The order in which the guard ends services when memory runs out. Pure.
 
-First the one that is starting: it serves nobody yet, and it is what takes memory. Then the one that grew most beyond
-its claim in the last ten seconds, unless its priority is the highest. Then by priority, the lowest first; of the same
-priority one that may not be evicted (``keep``) after the others, and the youngest first. Nobody is protected.
+First the service that is starting: it serves nobody yet, and it takes memory. Then the service that grew most beyond
+its claim in the last ten seconds, unless its priority is the highest. Then by priority, the lowest first; within one
+priority, services that may not be evicted (``keep``) come after the others, and the youngest first. Nobody is
+protected.
 
 A service that the applied stack does not declare has no place among its priorities: somebody started it by hand, on a
-shared engine perhaps another operator, and nothing starts it again by itself. It comes after the stack's services but
-for those of the highest priority, where the stack has several; a choice.
+shared engine perhaps another operator, and nothing starts it again by itself. It comes after the stack's services,
+but before those of the highest priority if the stack has several priorities; a choice.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 GREW_BYTES: Final = 64 * MIB
-"""What grew by less did not grow, a choice: two looks at a server that stands still differ by some MiB."""
+"""The least growth that counts, a choice: two looks at an idle server differ by some MiB."""
 
 
 class Candidate(NamedTuple):
     """A running service that the guard may end.
 
-    ``grown_bytes`` is by how much more it holds now than ten seconds ago, and ``over_bytes`` by how much more than it
-    has claimed; None is not known. ``started_at`` is when its container was started (any clock, the same for all).
+    ``grown_bytes`` is by how much its memory grew in the last ten seconds, and ``over_bytes`` by how much it exceeds
+    its claim; None if not known. ``started_at`` is when its container was started (any clock, the same for all).
     ``declared``: the applied stack has it.
     """
 
@@ -47,14 +48,14 @@ class Candidate(NamedTuple):
 
 
 class Victim(NamedTuple):
-    """A service that the guard may end, and why it stands at its place, in words."""
+    """A service that the guard may end, and the reason for its place in the order, in words."""
 
     name: str
     why: str
 
 
 def victims(candidates: Sequence[Candidate]) -> list[Victim]:
-    """Return all of them, the one that is ended first at the head."""
+    """Return all candidates, the first to be ended at the head."""
     priorities = {one.priority for one in candidates if one.declared} or {0}
     highest, lowest = max(priorities), min(priorities)
     loading = sorted((one for one in candidates if one.starting), key=_lowest_first)
@@ -81,7 +82,7 @@ def _lowest_first(one: Candidate) -> tuple[int, bool, float, str]:
 
 
 def _stage(one: Candidate, last: int) -> int:
-    """Return when a service comes: the stack's, those that no stack declares, and the stack's from ``last`` upwards."""
+    """Return a service's stage: stack services below ``last``, then undeclared ones, then the other stack services."""
     return 1 if not one.declared else 2 if one.priority >= last else 0
 
 

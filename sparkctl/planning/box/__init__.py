@@ -1,1 +1,1 @@
-"""A box that keeps to its declaration: what is declared and applied, what differs, and what is done about it."""
+"""A box that follows its declaration: what is declared and applied, the differences, and how they are settled."""

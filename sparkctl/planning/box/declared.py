@@ -1,4 +1,4 @@
-"""What a stack declares of its services beside their recipes: when they run, in which order, who stays. Values."""
+"""What a stack declares of its services beside their recipes: when they run, their order, and who stays. Values."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Restarts:
 class DeclaredService:
     """What a stack says of one service. Durations are in seconds.
 
-    ``keep``: nothing is evicted in its stead. ``idle_s`` is after how long without a request one that is started on
-    demand is stopped, None: never. ``after`` are the services that have to be ready before it starts. ``names`` are
-    further names by which the gateway's clients ask for it; ``defaults`` and ``force`` are what is laid into the bodies
-    of their requests, as JSON: where a request says nothing, and whatever it says.
+    ``keep``: it is not evicted for another service. A service that is started on demand is stopped after ``idle_s``
+    without a request, None: never. ``after`` are the services that have to be ready before it starts. ``names`` are
+    further names by which the gateway's clients ask for it; ``defaults`` and ``force`` are JSON values for the bodies
+    of their requests: ``defaults`` if a request does not set the key, ``force`` always.
     """
 
     name: str
@@ -59,8 +59,8 @@ class DeclaredService:
 class DeclaredRoute:
     """A name that stands for two services: ``first`` is asked, and ``then`` for the reasons in ``when``.
 
-    ``start``: ``then`` is started for it where it does not run. ``waiting`` is how many requests may wait for ``first``
-    before that counts as busy.
+    ``start``: ``then`` is started if it does not run. ``waiting`` is how many requests may wait for ``first`` before
+    that counts as busy.
     """
 
     name: str
@@ -73,9 +73,9 @@ class DeclaredRoute:
 
 @dataclass(frozen=True, slots=True)
 class DeclaredGateway:
-    """Where a stack's gateway listens, and how long and how many wait at it.
+    """Where a stack's gateway listens, how long requests wait at it, and how many.
 
-    ``wait_s`` is in seconds; ``queue`` is for each service. ``comments``: a stream that waits is told what for.
+    ``wait_s`` is in seconds; ``queue`` is for each service. ``comments``: a waiting stream is told what it waits for.
     ``certificate`` and ``certificate_key`` are paths of this host, "" for none. ``open``: other hosts are served
     without a key.
     """

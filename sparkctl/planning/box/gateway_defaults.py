@@ -1,4 +1,4 @@
-"""What a stack's gateway does where its file says nothing more of it."""
+"""The defaults of a stack's gateway."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ USUAL: Final = UsualGateway("127.0.0.1", 8090, wait_s=540.0, queue=16, comments=
 """All are choices.
 
 The wait is below the 600 s after which the official clients give up a silent connection (openai 3.57, anthropic 2.14);
-ports that follow from a service's name are 8100 to 8899, and 8000 and 8080 are what other servers take.
+the ports derived from service names are 8100 to 8899, and 8000 and 8080 are used by other servers.
 """

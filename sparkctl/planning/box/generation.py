@@ -1,4 +1,4 @@
-"""A generation: what one apply resolved and put into effect, whole enough to bring it back. Values, kept as JSON."""
+"""A generation: everything that one apply resolved and put into effect, enough to restore it. Values, kept as JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PENDING: Final = "pending"
 """The outcome of an apply that has not ended, or whose process was killed."""
 APPLIED: Final = "applied"
 FAILED: Final = "failed"
-"""The outcome of an apply that did not come to its end; what ran before was brought back as far as it could be."""
+"""The outcome of an apply that failed; what ran before was restored as far as possible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,14 @@ class KeptMod:
 class KeptService:
     """A service as an apply resolved it.
 
-    ``recipe`` is what the recipe was found by, ``text`` the recipe as YAML after ``extends`` and all that was laid over
-    it (``overrides``, PATH=VALUE). ``words`` are its docker run command, without the values of secrets, and ``digest``
-    that of its spec. ``image`` is what the command names, ``image_id`` what the engine had behind it, and
-    ``image_digests`` its names by digest in registries. ``revision`` is the commit of the model's files, None where
-    they are a folder of this host or it is not known. ``draft`` and ``draft_revision`` are the same
-    of the model that it drafts with, "" where there is none. ``secrets`` are names. ``inputs`` is a digest of all that
-    the words and the text were made of: where it is the same, they need not be made again to be compared. "": not
-    known, or not kept, because a value is among them that may be a secret.
+    ``recipe`` is the name by which the recipe was found, ``text`` the recipe as YAML after ``extends`` and all
+    overrides (``overrides``, PATH=VALUE). ``words`` are its docker run command, without the values of secrets, and
+    ``digest`` that of its spec. ``image`` is the name in the command, ``image_id`` the image that the engine had under
+    that name, and ``image_digests`` its names by digest in registries. ``revision`` is the commit of the model's files,
+    None if they are a folder of this host or the commit is not known. ``draft`` and ``draft_revision`` are the same for
+    its draft model, "" without one. ``secrets`` are names. ``inputs`` is a digest of everything from which the words
+    and the text were made: if it is equal, they need not be made again for a comparison. It is "" if it is not known,
+    or not kept because one of the values may be a secret.
     """
 
     declared: DeclaredService
@@ -70,11 +70,11 @@ class KeptGeneration:
     """What one apply resolved. ``number`` counts from 1; ``at`` is in seconds since the epoch; ``who`` is the user.
 
     ``stack`` is the stack's name and ``file`` the file that it was read from. ``restores`` is the generation that a
-    rollback brought back. ``reserve_bytes``, ``act_bytes`` and ``floor_bytes`` are the host settings of the stack,
-    None where it says nothing of one. ``routes`` and ``gateway`` are what it says of its gateway, None for nothing. Of
-    a stack over several hosts ``services`` are those of this host, and ``whole`` is a digest of all of it, the same on
-    each host; "" for a stack of one machine. ``elsewhere`` is what it says of its services on other hosts, for the host
-    that has its gateway.
+    rollback brought back. ``reserve_bytes``, ``act_bytes`` and ``floor_bytes`` are the stack's host settings, None for
+    a setting that it does not have. ``routes`` and ``gateway`` are its settings for its gateway, None for none. For a
+    stack over several hosts, ``services`` are those of this host, and ``whole`` is a digest of the whole stack, the
+    same on each host; "" for a stack of one machine. ``elsewhere`` is what the stack says about services on other
+    hosts, for the host with its gateway.
     """
 
     number: int

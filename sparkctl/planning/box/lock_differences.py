@@ -1,4 +1,4 @@
-"""Where what is here differs from the lock of its stack. Pure."""
+"""The differences between what is on this host and the lock of its stack. Pure."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 NOTHING: Final = "nothing"
 _ENOUGH: Final = 5
-"""Files of one model that are named; the others are counted."""
+"""How many files of one model are named; the others are counted."""
 
 
 class LockDifference(NamedTuple):
-    """One thing that is not as it was locked: of which service, what, and both in words."""
+    """One difference from the lock: the service, what differs, and both values in words."""
 
     service: str
     what: str
@@ -29,7 +29,7 @@ class LockDifference(NamedTuple):
 
 
 def differences(locked: Mapping[str, LockedService], found: Mapping[str, LockedService]) -> list[LockDifference]:
-    """Return where services differ from what was locked; what one of the two does not know is no difference."""
+    """Return how services differ from what was locked; a value that one side does not know is no difference."""
     told: list[LockDifference] = []
     for name in sorted({*locked, *found}):
         before, now = locked.get(name), found.get(name)
@@ -118,7 +118,7 @@ def _of_file(what: str, locked: LockedFile | None, found: LockedFile | None) -> 
 
 
 def _differ(one: str, other: str) -> bool:
-    """Return whether two sums of one kind differ: git's and a sha256 say nothing of each other."""
+    """Return whether two checksums of one kind differ: a git hash and a sha256 cannot be compared."""
     return one != other and one.partition(":")[0] == other.partition(":")[0]
 
 

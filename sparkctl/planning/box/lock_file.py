@@ -1,4 +1,4 @@
-"""The lock of a stack: what was behind its names when it was locked, in a file to commit beside it. Format and text."""
+"""The lock of a stack: what its names stood for when it was locked, in a file to commit beside it. Format and text."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from sparkctl.base.document import Document
 
 SCHEMA: Final = 1
-"""What this sparkctl writes, and the only one that it reads."""
+"""The schema that this sparkctl writes, and the only one that it reads."""
 END: Final = ".lock"
-"""What the name of a stack's lock ends with; no recipe and no stack does."""
+"""The ending of the name of a stack's lock; no recipe's and no stack's name ends so."""
 _PLAIN: Final = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)
 _WORDS: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 
@@ -143,7 +143,7 @@ def read(path: Path, stack: str, host: LockedHost) -> StackLock:
 
 
 def checked(source: Document, stack: str, host: LockedHost) -> StackLock:
-    """Return the same of a document that was read; raises ProblemsError as ``read`` does."""
+    """Return the same for a document that was already read; raises ProblemsError as ``read`` does."""
     schema = source.root.children.get("schema")
     if schema is not None and isinstance(schema.content, int) and schema.content != SCHEMA:
         newer = schema.content > SCHEMA
@@ -182,7 +182,7 @@ def _host_words(key: str, value: object) -> str:
 
 
 def text_of(lock: StackLock) -> bytes:
-    """Return the file: the same for the same lock, sorted, without times.
+    """Return the content of the file: the same for the same lock, sorted, without times.
 
     Raises:
         InputError: it would be larger than a file that is read.
@@ -202,7 +202,7 @@ def text_of(lock: StackLock) -> bytes:
 
 
 def _lines(key: str, value: object, depth: int) -> Iterator[str]:
-    """Yield a key and its value; a map of single values without another map in it stands in one line."""
+    """Yield the lines of a key and its value; a map that contains no other map takes one line."""
     indent, name = "  " * depth, _key(key)
     if not isinstance(value, dict):
         yield f"{indent}{name}: {_value(value)}"
@@ -231,7 +231,7 @@ def _value(value: object) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a text between quotation marks, as YAML and JSON both read it; what is not printed is an escape."""
+    """Return a text in quotes that YAML and JSON read alike; unprintable characters are escapes."""
     return _printable(json.dumps(text, ensure_ascii=False))
 
 

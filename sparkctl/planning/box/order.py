@@ -1,4 +1,4 @@
-"""The order that `after` gives to services: who comes before whom, and circles in which nobody could begin. Pure."""
+"""The order that `after` gives to services, and circles of services in which none could begin. Pure."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Startable(Protocol):
 
     @property
     def priority(self) -> int:
-        """The higher one first, of those that may begin."""
+        """The higher priority first, among those that may begin."""
 
     @property
     def after(self) -> Collection[str]:
-        """The names of those that have to be ready before it begins; names of no service here do not count."""
+        """The names of services that have to be ready before it begins; names of other services do not count."""
 
 
 R = TypeVar("R", bound=Startable)
@@ -32,15 +32,15 @@ R = TypeVar("R", bound=Startable)
 def start_order(services: Iterable[R]) -> list[R]:
     """Return the services in the order in which they start.
 
-    Each comes behind those that it is ``after``; of those that may begin the higher priority, then as they were given.
-    What is in a circle, which no stack has, comes last.
+    Each comes behind those that it is ``after``; among those that may begin, by the higher priority, then as given.
+    Services in a circle, which no stack has, come last.
     """
     given = sorted(services, key=lambda one: -one.priority)
     return in_order(given)
 
 
 def in_order(services: Sequence[R]) -> list[R]:
-    """Return the services as they were given, but for those that have to wait for one behind them."""
+    """Return the services in the given order, except that each waits for the ones that it comes after."""
     place = {one.name: number for number, one in enumerate(services)}
     waits = Counter({one.name: len(set(one.after) & place.keys()) for one in services})
     later: dict[str, list[str]] = defaultdict(list)
@@ -69,10 +69,10 @@ def is_in_order(services: Iterable[Startable]) -> bool:
 
 
 def circles(after: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
-    """Return circles of services that wait for each other, none of which has a service with another in common.
+    """Return circles of services that wait for each other; no service is in two of them.
 
-    ``after`` are the names that each one waits for. Each circle begins with its service that is named first. Once all
-    of them are broken there may be further ones. One that waits for itself is a circle of one.
+    ``after`` are the names that each service waits for. Each circle begins with its first service in the given order.
+    When all of them are broken, there may be further ones. A service that waits for itself is a circle of one.
     """
     place = {name: number for number, name in enumerate(after)}
     ahead = {name: names[0] for name, names in _blocked(after).items()}
@@ -89,7 +89,7 @@ def circles(after: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
 
 
 def _round(name: str, ahead: Mapping[str, str], place: Mapping[str, int]) -> tuple[str, ...]:
-    """Return the circle that a service is in, from the one of it that is named first."""
+    """Return the circle that a service is in, beginning with its first service in the given order."""
     circle = [name]
     while (following := ahead[circle[-1]]) != name:
         circle.append(following)
@@ -98,7 +98,7 @@ def _round(name: str, ahead: Mapping[str, str], place: Mapping[str, int]) -> tup
 
 
 def _blocked(after: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Return those that can never begin, in a circle or behind one, and for whom of them each waits."""
+    """Return the services that can never begin (in a circle or behind one), and for which of these each waits."""
     waits = {name: {one for one in names if one in after} for name, names in after.items()}
     later: dict[str, list[str]] = defaultdict(list)
     for name, names in waits.items():

@@ -1,7 +1,7 @@
-"""Starts in one memory of which some wait for others: an order in which each has room when its turn comes. Pure.
+"""An order for starts in one memory of which some wait for others, so that each has room in its turn. Pure.
 
-What gives back more than it takes may begin at once where it has room, and what takes more may be the last where it has
-room then: either leaves more to all others. Only where neither is possible, there is something to try.
+A start that gives back more than it takes may begin as soon as it has room, and a start that takes more may be the last
+one if it has room then: either leaves more to all others. Only if neither is possible, orders have to be tried.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 MOST_TRIED: Final = 20_000
-"""Sets of starts that are looked at. None need be, unless what gives back more than it takes waits for what takes."""
+"""How many sets of starts are tried. None is needed unless a start that gives back waits for one that takes."""
 
 
 class WaitingStart(NamedTuple):
-    """A start: what has to be available when it begins (None: nothing), and what that changes, in bytes.
+    """A start: the bytes that have to be available when it begins (None: none), and how it changes them.
 
     ``freed_bytes`` come back just before, from what it replaces, and count for ``needed_bytes``; ``steady_bytes`` are
     what it keeps.
@@ -30,20 +30,20 @@ class WaitingStart(NamedTuple):
 
     @property
     def gives(self) -> bool:
-        """Whether there is no less available once it has started."""
+        """Whether at least as much is available after the start as before it."""
         return self.freed_bytes >= self.steady_bytes
 
 
 def in_turn(turns: Sequence[WaitingStart], available: int) -> list[int] | None:
-    """Return the places of the starts in an order in which all have room, and none comes before one that it is after.
+    """Return the positions of the starts in an order in which all have room, and none comes before one it waits for.
 
-    None: there is none, or none was found among ``MOST_TRIED``. Of several that may be next, the first that was given.
+    None: there is none, or none was found among ``MOST_TRIED``. If several may be next, the first one given is.
     """
     return _Turns(turns).placed(frozenset(range(len(turns))), available)
 
 
 class _Turns:
-    """What is known of the starts: whom each waits for, who waits for it, and what cannot be brought to its end."""
+    """What is known about the starts: which ones each waits for, which wait for it, and dead ends."""
 
     def __init__(self, turns: Sequence[WaitingStart]) -> None:
         places = {turn.name: place for place, turn in enumerate(turns)}
@@ -56,7 +56,7 @@ class _Turns:
         self._dead: set[tuple[frozenset[int], int]] = set()
 
     def placed(self, left: frozenset[int], level: int) -> list[int] | None:
-        """Return the order of those that are left, where ``level`` bytes are available."""
+        """Return the order of the remaining starts if ``level`` bytes are available."""
         rest = set(left)
         head: list[int] = []
         while (place := next((one for one in self._first(rest, level) if self._turns[one].gives), None)) is not None:
@@ -68,7 +68,7 @@ class _Turns:
         return None if inner is None else [*head, *inner, *tail]
 
     def _taken_off(self, rest: set[int], end: int) -> list[int]:
-        """Take those out of the rest that may be the last ones, and return them; ``end`` is available after all."""
+        """Remove the starts that may come last from the rest, and return them; ``end`` is available after all."""
         tail: list[int] = []
         while (place := self._last(rest, end)) is not None:
             tail.insert(0, place)
@@ -77,7 +77,7 @@ class _Turns:
         return tail
 
     def _tried(self, rest: frozenset[int], level: int) -> list[int] | None:
-        """Return the order of those of which none may be first or last without a thought."""
+        """Return the order of starts of which none may safely be first or last: orders are tried."""
         if not rest:
             return []
         if len({self._turns[place].gives for place in rest}) == 1:
@@ -99,12 +99,12 @@ class _Turns:
         return needed is None or level >= needed
 
     def _first(self, rest: frozenset[int] | set[int], level: int) -> list[int]:
-        """Return those that can begin now."""
+        """Return the starts that can begin now."""
         able = (place for place in sorted(rest) if not self._waits[place] & rest)
         return [place for place in able if self._has_room(place, level + self._turns[place].freed_bytes)]
 
     def _last(self, rest: set[int], end: int) -> int | None:
-        """Return one that takes, that nobody waits for, and that has room when all others have started."""
+        """Return a start that takes memory, that none waits for, and that has room after all others have started."""
         for place in sorted(rest, reverse=True):
             turn = self._turns[place]
             if not turn.gives and not self._followed[place] & rest and self._has_room(place, end + turn.steady_bytes):

@@ -1,17 +1,17 @@
-"""Which starts of an admitted set go on at the same time. Pure.
+"""Which starts of an admitted set run at the same time. Pure.
 
-A vLLM whose cache is set in bytes takes the same whatever starts beside it, so that several may load at once where
-there is room for all of them at their peaks. One that sizes its cache by the memory that it finds free starts alone:
-what another one takes meanwhile would be missing in it (vLLM 0.33.0 v1/worker/gpu_worker.py,
+A vLLM whose cache is set in bytes takes the same whatever starts beside it, so several may load at once if there is
+room for all of them at their peaks. A vLLM that sizes its cache by the free memory that it finds starts alone: what
+another start takes meanwhile would be missing from its cache (vLLM 0.33.0 v1/worker/gpu_worker.py,
 determine_available_memory).
 
-The order is admission's, and so are its sums: a wave begins when all that was started before it holds what it keeps.
-Within a wave anything may come first, and the worst is that all of it is at its peak:
+The order and the sums are admission's: a wave begins when everything started before it holds its steady bytes. Within
+a wave any order may happen, and the worst case is that all of its starts are at their peaks:
 
 * the reserve stays free then, in each memory;
 * vLLM's own check of each passes while all the others are at their peaks.
 
-A start that gives memory back, since it replaces what runs, is a wave of its own: what comes back is not there before.
+A start that gives memory back, since it replaces what runs, is a wave of its own: that memory is not free before.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def waves(
 ) -> list[tuple[str, ...]]:
     """Return the services of an admitted set in the order of their starts, those that start together in one tuple.
 
-    ``starts`` and ``rooms`` are admission's. Services in ``alone`` start alone; one that comes after others starts when
-    these are ready. Together they are as few waves as that order allows, and each as long as it can be: a part of what
-    has room together has room too.
+    ``starts`` and ``rooms`` are admission's. Services in ``alone`` start alone; a service that comes after others
+    starts when these are ready. The result has as few waves as the order allows, and each is as long as possible: if
+    starts have room together, a part of them has room too.
     """
     levels = {memory: Left(room.available_bytes) for memory, room in rooms.items()}
     found: list[list[PlannedStart]] = []
@@ -53,7 +53,7 @@ def waves(
 
 
 def _apart(start: PlannedStart, wave: Sequence[PlannedStart], alone: Collection[str]) -> bool:
-    """Return whether a start may not go on beside those of a wave, however much room there is."""
+    """Return whether a start may not run beside the starts of a wave, however much room there is."""
     if any(one.name in alone or one.action is Action.REPLACE for one in (*wave, start)):
         return True
     return any(one.name in start.after for one in wave)
@@ -68,10 +68,10 @@ def _has_room(starts: Sequence[PlannedStart], levels: Mapping[str, Left], rooms:
 
 
 def _fit(parts: Sequence[StartPart], level: Left, room: Room) -> bool:
-    """Return the same of one memory.
+    """Return the same for one memory.
 
-    A start that has not begun, or holds what it keeps already, takes no more than at its peak, and its spread is no
-    more than that: so what is left is least when all are at their peaks.
+    A start that has not begun, or that holds its steady bytes already, takes no more than at its peak, and its spread
+    is not larger: so the least is left when all are at their peaks.
     """
     taken = sum(part.peak_bytes for part in parts)
     if any(part.takes for part in parts) and level.beside(*parts) - taken < room.reserve_bytes:
@@ -84,7 +84,7 @@ def _fit(parts: Sequence[StartPart], level: Left, room: Room) -> bool:
 
 
 def _settle(start: PlannedStart, levels: dict[str, Left]) -> None:
-    """Take from the levels what a start keeps, and give them what it gives back."""
+    """Subtract from the levels what a start keeps, and add what it gives back."""
     for memory, part in start.parts.items():
         level = levels[memory]
         levels[memory] = level._replace(available_bytes=level.available_bytes + part.freed_bytes).after(part)

@@ -1,1 +1,1 @@
-"""The gateway, as values: which request goes where, and which service runs for it. Pure."""
+"""The gateway, as values: where each request goes, and which services run for it. Pure."""

@@ -19,18 +19,18 @@ from sparkctl.base.units import MIB
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _BOM: Final = b"\xef\xbb\xbf"
 _SCANNER: Final = json.JSONDecoder(parse_int=str, parse_float=str, strict=False)
-"""Finds where a value ends; numbers stay texts, so that thousands of digits are no error here."""
+"""Finds where a value ends; numbers stay texts, so that a number of thousands of digits is no error here."""
 LONG: Final = MIB
-"""Of a body that is longer the pictures are not read, a choice: below that it takes less than 10 ms."""
+"""In longer bodies the pictures are not read, a choice: below this size, reading takes less than 10 ms."""
 COUNTS: Final = frozenset({"/v1/messages/count_tokens", "/tokenize", "/detokenize", "/v1/tokenize", "/v1/detokenize"})
-"""What counts tokens and generates none: nothing is laid into it."""
+"""Paths that count tokens and generate none: their bodies get no defaults or forced values."""
 
 
 class BodyChanges(NamedTuple):
-    """What a body is to say. ``model``: the name that the server has, "" leaves it as it came.
+    """The changes of a body. ``model``: the name that the server has, "" leaves it unchanged.
 
-    ``defaults`` are for keys that the body has not, or has as null, by which clients say that they say nothing;
-    ``force`` for all. A map is laid into the map that is there, key by key; anything else takes its place.
+    ``defaults`` are for keys that the body lacks, or that are null, which clients write for a key without a value;
+    ``force`` is for all keys. A map is merged into the body's map, key by key; any other value replaces the body's.
     """
 
     model: str = ""
@@ -38,12 +38,12 @@ class BodyChanges(NamedTuple):
     force: Mapping[str, Any] = {}
 
     def on(self, path: str) -> BodyChanges:
-        """Return what of these is for a path of the server."""
+        """Return the changes that apply to a path of the server."""
         return BodyChanges(self.model) if path in COUNTS else self
 
     @property
     def forced(self) -> Mapping[str, Any]:
-        """What the body says afterwards whatever it said before."""
+        """The values that the body has afterwards, whatever it had before."""
         return {"model": self.model, **self.force} if self.model else self.force
 
 
@@ -62,7 +62,7 @@ class _Edit(NamedTuple):
 
 
 def changed(document: Mapping[str, object], changes: BodyChanges) -> bool:
-    """Return whether a body, whose JSON was read, says anything else with these changes."""
+    """Return whether these changes would alter a body, whose JSON was read."""
     return any(
         key not in document or _canonical(document[key]) != _canonical(value)
         for key, value in _laid(document, changes.defaults, changes.forced).items()
@@ -70,7 +70,7 @@ def changed(document: Mapping[str, object], changes: BodyChanges) -> bool:
 
 
 def edited(body: bytes, changes: BodyChanges) -> bytes:
-    """Return a body with these changes; the same object where none of them is one.
+    """Return a body with these changes; the same object if they change nothing.
 
     Raises:
         InputError: it is no JSON object.
@@ -80,7 +80,7 @@ def edited(body: bytes, changes: BodyChanges) -> bytes:
 
 
 def edited_pieces(body: bytes, changes: BodyChanges) -> tuple[memoryview, ...]:
-    """Return a body with these changes in pieces, of which those that came are not copied; one where nothing changes.
+    """Return a body with these changes, in pieces; unchanged pieces are not copied. One piece if nothing changes.
 
     Raises:
         InputError: it is no JSON object.
@@ -104,7 +104,7 @@ def edited_pieces(body: bytes, changes: BodyChanges) -> tuple[memoryview, ...]:
 def _edits(
     body: bytes, text: str, start: int, defaults: Mapping[str, Any], forced: Mapping[str, Any]
 ) -> tuple[list[_Edit], int]:
-    """Return what changes of the object that begins at ``start``, in its order, and where it ends."""
+    """Return the changes in the object that begins at ``start``, in its order, and where it ends."""
     members, last, end = _members(body, text, start)
     counts = {one.key: one for one in members}  # of a key that comes twice the last value counts, as for vLLM
     edits: list[_Edit] = []
@@ -121,7 +121,7 @@ def _edits(
 def _of_member(
     body: bytes, text: str, member: _Member, defaults: Mapping[str, Any], forced: Mapping[str, Any]
 ) -> list[_Edit]:
-    """Return what changes of a key's value."""
+    """Return the changes of a key's value."""
     key = member.key
     if text[member.start] == "{" and isinstance(forced.get(key) if key in forced else defaults[key], Mapping):
         return _edits(body, text, member.start, _below(defaults, key), _below(forced, key))[0]
@@ -136,7 +136,7 @@ def _of_member(
 
 
 def _laid(document: Mapping[str, object], defaults: Mapping[str, Any], forced: Mapping[str, Any]) -> dict[str, object]:
-    """Return what an object says afterwards under the keys that something is laid under."""
+    """Return the values that an object has afterwards under the keys that are changed."""
     found: dict[str, object] = {}
     for key in {**defaults, **forced}:
         said = document.get(key)
@@ -149,7 +149,7 @@ def _laid(document: Mapping[str, object], defaults: Mapping[str, Any], forced: M
 
 
 def _without(defaults: Mapping[str, Any], forced: Mapping[str, Any], key: str) -> object:
-    """Return what a key says of which a body says nothing: the forced value, or both where both are maps."""
+    """Return the value of a key that a body lacks: the forced value, or both merged if both are maps."""
     lays = forced[key] if key in forced else defaults[key]
     if isinstance(lays, Mapping):
         return _laid({}, _below(defaults, key), _below(forced, key))
@@ -165,7 +165,7 @@ def _below(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _members(body: bytes, text: str, start: int) -> tuple[list[_Member], int, int]:
-    """Return the members of an object, where the last value ends (without any: after the brace), and where it ends."""
+    """Return the members of an object, where its last value ends (if empty: after the brace), and where it ends."""
     if text[start] != "{":
         raise ValueError
     found: list[_Member] = []
@@ -193,7 +193,7 @@ def _members(body: bytes, text: str, start: int) -> tuple[list[_Member], int, in
 
 
 def _same(raw: bytes, value: object) -> bool:
-    """Return whether a value of the body is this one already, also where it is written in another way."""
+    """Return whether a value of the body equals this one, even if it is written differently."""
     try:
         return _canonical(json.loads(raw)) == _canonical(value)
     except (ValueError, RecursionError):  # more digits than Python reads

@@ -1,7 +1,7 @@
-"""Keys of a gateway's clients: what is kept of one, what it may do, and how often. Pure.
+"""Keys of a gateway's clients: what is stored of a key, what it may do, and how often. Pure.
 
-A key is 256 random bits, so what is kept of it is a plain salted SHA-256: nobody can try 2^256 keys, and a slow hash,
-which is for what people can remember, would cost every request some 50 ms.
+A key is 256 random bits, so a plain salted SHA-256 of it is stored: nobody can try 2^256 keys. A slow hash is meant for
+secrets that people can remember, and would cost every request some 50 ms.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 PREFIX: Final = "sk-sparkctl-"
-"""What every key begins with: some clients want `sk-`, and whoever finds one in a file sees what it is."""
+"""The beginning of every key: some clients require `sk-`, and a reader who finds one in a file sees what it is."""
 KEY_BYTES: Final = 32
 SALT_BYTES: Final = 16
 MOST_NAME: Final = 64
 LONGEST: Final = 512
-"""Characters of what is looked at as a key; ours have 76."""
+"""The longest text that is checked as a key, in characters; ours have 76."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeptKey:
     """What is kept of a key. ``salt`` and ``digest`` are hexadecimal; ``made_at`` is in seconds since the epoch.
 
-    ``models`` are the names that it may ask for, () for all; ``may_start``: a service is started for it; ``rate`` is
-    how many requests a minute it has, None for any number.
+    ``models`` are the names that it may ask for, () for all; ``may_start``: a service may be started for it; ``rate``
+    is its number of requests a minute, None for any number.
     """
 
     name: str
@@ -47,9 +47,9 @@ def digest(key: str, salt: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class KeyUse:
-    """What was done with a key. Times are in seconds since the epoch, ``last_at`` None: nothing yet.
+    """The use of a key so far. Times are in seconds since the epoch, ``last_at`` None: nothing yet.
 
-    ``made_at`` is the key's: one that was made anew under the same name begins at nothing.
+    ``made_at`` is the key's: a key that was made anew under the same name begins at nothing.
     """
 
     made_at: float
@@ -59,30 +59,30 @@ class KeyUse:
     last_at: float | None = None
 
     def with_request(self, prompt: int | None, completion: int | None, at: float) -> KeyUse:
-        """Return the use with one more request; tokens that no server counted are none."""
+        """Return the use with one more request; tokens that no server counted are 0."""
         tokens = self.prompt_tokens + (prompt or 0), self.completion_tokens + (completion or 0)
         return KeyUse(self.made_at, self.requests + 1, *tokens, at)
 
 
 class RequestBucket(NamedTuple):
-    """How many requests a key has at once, at a moment of a clock that only runs forward: a token bucket."""
+    """The requests that a key has left, at a moment of a clock that only runs forward: a token bucket."""
 
     tokens: float
     at: float
 
 
 class Taken(NamedTuple):
-    """A bucket after a request asked; ``wait_s`` is in how many seconds there is one for it, 0: it has it."""
+    """A bucket after a request; ``wait_s`` is in how many seconds there is a token for it, 0: the request has one."""
 
     bucket: RequestBucket
     wait_s: float
 
 
 def taken(bucket: RequestBucket | None, rate: float, now: float) -> Taken:
-    """Take one request of ``rate`` a minute; None: the first one. After a minute without any there is a minute's."""
+    """Take one request from a bucket of ``rate`` a minute (None: the first one). An idle minute fills the bucket."""
     most = max(1.0, rate)
     tokens = most if bucket is None else min(most, bucket.tokens + max(0.0, now - bucket.at) * rate / 60)
-    if tokens >= 1 - 1e-9:  # what a client that waited as long as it was told finds, in floating point
+    if tokens >= 1 - 1e-9:  # a client that waited exactly as long as it was told finds this, in floating point
         return Taken(RequestBucket(max(0.0, tokens - 1), now), 0.0)
     return Taken(RequestBucket(tokens, now), (1 - tokens) * 60 / rate)
 

@@ -1,4 +1,4 @@
-"""Under which names services are asked for at a gateway, and what its list of models says. Pure."""
+"""The names under which services are asked for at a gateway, and the content of its list of models. Pure."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 MOST_TOLD: Final = 10
-"""Of names that a message lists, a choice."""
+"""How many names a message lists, a choice."""
 MOST_NAME: Final = 200
-"""Characters of a name that a message tells and that are compared, a choice."""
+"""How many characters of a name are compared, and shown in a message, a choice."""
 _STATUS: Final = {DeskState.READY: "loaded", DeskState.STARTING: "loading"}
-"""What a list of models calls a state, in the words of llama.cpp's router (tools/server); any other is unloaded."""
+"""The words for states in a list of models, as in llama.cpp's router (tools/server); any other is unloaded."""
 
 
 class NamedService(NamedTuple):
     """A service as clients ask for it.
 
-    ``served`` are the names that its server answers to, of which the first is what the server calls itself; ``context``
-    is in tokens, None where the command does not say. ``sequences`` is how many requests it answers at once, None
-    likewise.
+    ``served`` are the names that its server answers to; the first is the server's own name for itself. ``context`` is
+    in tokens, and ``sequences`` is how many requests it answers at once; each is None if the command does not say it.
     """
 
     service: str
@@ -39,7 +38,7 @@ class NamedService(NamedTuple):
     force: Mapping[str, Any] = MappingProxyType({})
 
     def changes(self, asked: str, path: str) -> BodyChanges:
-        """Return what of a body changes that asks by this name: a name that the server has stays as it is."""
+        """Return the changes for a body that asks by this name; a name that the server has stays as it is."""
         model = "" if asked in self.served or not self.served else self.served[0]
         return BodyChanges(model, self.defaults, self.force).on(path)
 
@@ -49,9 +48,9 @@ Named: TypeAlias = NamedService | DeclaredRoute
 
 @dataclass(frozen=True, slots=True)
 class NameTable:
-    """What each name means. ``shared`` are names that several servers have, which mean none of them.
+    """What each name means. ``shared`` are names that several servers have, and which therefore mean none of them.
 
-    ``replicas`` are, for a service of which there are equal ones on other hosts, the names of all of them at the desk.
+    ``replicas`` gives, for a service with equal ones on other hosts, the names of all of them at the desk.
     """
 
     services: Mapping[str, NamedService] = field(default_factory=dict)
@@ -65,7 +64,7 @@ class NameTable:
         return self.meant.get(name)
 
     def named(self, service: str) -> NamedService | None:
-        """Return how a service is asked for, one of another host by the name that it has at the desk; None: not."""
+        """Return how a service is asked for (one of another host: by its name at the desk), None if it is not known."""
         found = self.services.get(service) or self.meant.get(service)
         return found if isinstance(found, NamedService) else None
 
@@ -77,13 +76,13 @@ class NameTable:
         return (found.first, found.then) if isinstance(found, DeclaredRoute) else (found.service,)
 
     def nearest(self, name: str, may: Callable[[str], bool] = bool) -> list[str]:
-        """Return the names that there are and that a key ``may`` use, the nearest to this one first."""
+        """Return the existing names that a key ``may`` use, the nearest to this one first."""
         known = [one for one in self.meant if may(one)]
-        asked = name[:MOST_NAME].lower()  # what is compared takes as long as both are
+        asked = name[:MOST_NAME].lower()  # the time of a comparison grows with both lengths
         return sorted(known, key=lambda one: -difflib.SequenceMatcher(None, asked, one.lower()).ratio())
 
     def why_not(self, name: str, may: Callable[[str], bool] = bool) -> str:
-        """Return in a sentence that a name means nothing here, and which names there are."""
+        """Return a sentence that says that a name means nothing here, and which names exist."""
         if name in self.shared:
             both = " and ".join(self.shared[name])
             return f"{both} are both served as {name!r}: ask by the name of the service"
@@ -98,10 +97,10 @@ class NameTable:
 
 
 def table(services: Iterable[NamedService], routes: Iterable[DeclaredRoute] = ()) -> NameTable:
-    """Return what each name means: a service's own name before its further ones, routes, and what servers have.
+    """Return what each name means: first a service's own name, then its further ones, routes, and the servers' names.
 
-    A route whose services there are not is left out: the stack's file is checked, and what an old one declared may not
-    be there any more.
+    A route is left out if one of its services does not exist: the stack's file is checked, but a route of an older one
+    may name services that are gone.
     """
     own = {one.service: one for one in services}
     meant: dict[str, Named] = dict(own)
@@ -126,8 +125,8 @@ def models(
 ) -> dict[str, object]:
     """Return the answer to /v1/models: each service and each route, as declared. It starts nothing.
 
-    A service is listed by its own name, or by the first of its further ones where the key may use those alone.
-    ``created`` is when the stack was applied, in seconds since the epoch; ``may`` says which names the key may use.
+    A service is listed by its own name, or by the first of its further names if the key may use only those. ``created``
+    is when the stack was applied, in seconds since the epoch; ``may`` says which names the key may use.
     """
     found = []
     for one in names.services.values():
@@ -145,7 +144,7 @@ def models(
 
 
 def model(listed: Mapping[str, Any], name: str) -> dict[str, object] | None:
-    """Return the answer to /v1/models/NAME: what is ``listed`` of it, under the name that was asked for."""
+    """Return the answer to /v1/models/NAME: its entry in ``listed``, under the name that was asked for."""
     for entry in listed["data"]:
         if name == entry["id"] or name in entry["aliases"]:
             return {**entry, "id": name}
@@ -153,7 +152,7 @@ def model(listed: Mapping[str, Any], name: str) -> dict[str, object] | None:
 
 
 def _state(names: NameTable, states: Mapping[str, DeskState], service: str) -> DeskState:
-    """Return where a service stands; of equal ones on several hosts, where the one stands that is furthest."""
+    """Return the state of a service; of equal ones on several hosts, the most advanced state."""
     found = [states.get(one, DeskState.OFF) for one in names.replicas.get(service, (service,))]
     return next((one for one in _STATUS if one in found), found[0])
 

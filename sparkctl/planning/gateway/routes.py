@@ -1,7 +1,8 @@
 """A route of two services: which of them gets a request, and which answer is not good enough. Pure.
 
-Every rule is about a fact: what the client asked for, what the services do, what the first one answered. Nothing is
-guessed from the length of a prompt, whose tokens only the server counts. What a client has begun to read never changes.
+Every rule is based on a fact: what the client asked for, what the services do, what the first one answered. Nothing is
+guessed from the length of a prompt, whose tokens only the server counts. Text that a client has begun to read never
+changes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from sparkctl.planning.box.declared import DeclaredRoute
 
 WISH: Final = "x-sparkctl-route"
-"""The header by which a client says which of the two it wants, and that of the answer, which says why."""
+"""The header by which a client says which of the two it wants; in the answer, the header that says why."""
 _METADATA: Final = "sparkctl-route"
 _FIRST: Final = "first"
 _THEN: Final = "then"
@@ -29,7 +30,7 @@ _TOO_LONG: Final = (
 )
 _BEYOND: Final = "cannot be greater than max_model_len"  # vLLM 0.32's answer to max_tokens=99999999
 _NO_ROOM: Final = "max_tokens must be at least 1, got"
-"""Of a prompt as long as the context or longer, where vLLM takes one from the other, whatever bound the client sent."""
+"""For a prompt as long as the context or longer: vLLM subtracts the two, whatever bound the client sent."""
 _NO_MEDIA: Final = (
     "is not a multimodal model",  # vLLM multimodal/registry.py
     "may be provided in one",  # vLLM multimodal/processing/context.py: At most 0 image(s) may be provided in one prompt
@@ -50,7 +51,7 @@ class Escalated(StrEnum):
 
 
 class RouteState(StrEnum):
-    """Whether a service answers. ``coming``: not now, and a request starts it or it is starting; ``down``: neither."""
+    """Whether a service answers. ``coming``: not now, but it is starting or a request starts it; ``down``: neither."""
 
     READY = "ready"
     COMING = "coming"
@@ -66,9 +67,9 @@ class RoutedService(NamedTuple):
 
 
 class RouteFacts(NamedTuple):
-    """A request as a route sees it. ``wish`` is what the client said of the route, "" for nothing.
+    """A request as a route sees it. ``wish`` is what the client said about the route, "" for nothing.
 
-    ``bound`` is how many tokens it says itself that an answer may have, None where it does not.
+    ``bound`` is the client's own limit for the tokens of an answer, None without one.
     """
 
     path: str
@@ -78,10 +79,10 @@ class RouteFacts(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """Which service gets the request.
+    """The service that gets the request.
 
-    ``why`` is why it is the second one, None for the first. ``missed`` is a reason that holds and has no effect, since
-    the second one does not run and the route starts none.
+    ``why`` is why it is the second one, None for the first. ``missed`` is a reason for the second one that has no
+    effect, since that one does not run and the route does not start it.
     """
 
     service: str
@@ -95,7 +96,7 @@ class Chosen(NamedTuple):
 
 
 def facts_of(path: str, document: Mapping[str, object], wishes: Mapping[str, str], *, stream: bool) -> RouteFacts:
-    """Return what of a request a route decides by; ``wishes`` are its headers by their lower-case names."""
+    """Return the facts of a request by which a route decides; ``wishes`` are its headers by lower-case names."""
     metadata = document.get("metadata")
     said: object = wishes.get(WISH) or (metadata.get(_METADATA) if isinstance(metadata, Mapping) else "")
     wish = said.strip() if isinstance(said, str) else ""
@@ -104,7 +105,7 @@ def facts_of(path: str, document: Mapping[str, object], wishes: Mapping[str, str
 
 
 def why_no_wish(route: DeclaredRoute, facts: RouteFacts) -> str:
-    """Return why a wish cannot be one, in a sentence; "" where it can, or there is none."""
+    """Return why a client's wish is invalid, in a sentence; "" if it is valid, or there is none."""
     if facts.wish in {_THEN, route.then} and Escalated.ASKED not in route.when:
         return f"{WISH}: nobody may ask {route.name} for the second service: its `when` has no asked"
     if facts.wish in {"", _FIRST, _THEN, route.first, route.then}:
@@ -135,8 +136,8 @@ def after(
 ) -> Chosen:
     """Return which service's answer the client gets, now that the first one has answered and nothing was sent.
 
-    ``services`` are the first and the second one; ``status`` None: there was no answer. ``body`` is the whole of the
-    answer, which was no stream.
+    ``services`` are the first and the second one; ``status`` is None if there was no answer. ``body`` is the whole
+    answer, which was not a stream.
     """
     if facts.wish in {_FIRST, route.first}:
         return Chosen(route.first)
@@ -148,7 +149,7 @@ def after(
 
 
 def judged(facts: RouteFacts, status: int | None, body: bytes) -> Escalated | None:
-    """Return what is wrong with an answer that was no stream, None where nothing is."""
+    """Return what is wrong with an answer that was not a stream, None if nothing is."""
     if status is None or status >= 500:  # noqa: PLR2004  (the server failed, and not the request)
         return Escalated.DOWN
     try:
@@ -171,12 +172,12 @@ def _chosen(route: DeclaredRoute, why: Escalated | None, then: RoutedService) ->
 
 
 def _longer(one: RoutedService, other: RoutedService) -> bool:
-    """Return whether a service takes more than another one; where that is not known, it may."""
+    """Return whether a service accepts longer prompts than another one; if that is not known, True."""
     return one.context is None or other.context is None or one.context > other.context
 
 
 def _message(answer: Mapping[str, Any]) -> str:
-    """Return what an error says: OpenAI's and Anthropic's form have it at the same place, older vLLMs above it."""
+    """Return the message of an error: OpenAI and Anthropic put it at the same place, older vLLMs one level above."""
     error = answer.get("error")
     said = error.get("message") if isinstance(error, Mapping) else answer.get("message")
     return said if isinstance(said, str) else ""

@@ -1,1 +1,1 @@
-"""One service over several hosts: how it is, whether its ranks meet, and when it is started again. Pure."""
+"""One service over several hosts: its state, whether its ranks meet, and when it is started again. Pure."""

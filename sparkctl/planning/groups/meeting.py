@@ -1,7 +1,7 @@
-"""Whether the ranks of a group meet, by what each says in its log: told after a minute, where vLLM takes ten or more.
+"""Whether the ranks of a group meet, by their logs: reported after a minute, while vLLM waits ten minutes or more.
 
-Ranks load minutes apart, so nothing is concluded while one of them has not come to the meeting yet: its container runs,
-or has ended, and that is the answer. Once all wait for each other, a minute is long: they meet within a second.
+Ranks load minutes apart, so nothing is concluded while one of them has not come to the meeting: its container runs, or
+has ended, which is the answer. Once all wait for each other, a minute is long: normally they meet within a second.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MEET_S: Final = 60.0
-"""After so long all ranks wait for each other in vain: a choice; vLLM waits 600 s with NCCL, 1800 s with gloo."""
+"""After this wait the meeting counts as failed: a choice; vLLM waits 600 s with NCCL, 1800 s with gloo."""
 
 
 class Ranks(NamedTuple):
-    """For each rank since when it waits for the others, in seconds of one clock, and whether it has met them."""
+    """For each rank, since when it has waited for the others (seconds of one clock), and whether it has met them."""
 
     waits: tuple[float | None, ...]
     met: tuple[bool, ...]
 
     @staticmethod
     def of(count: int) -> Ranks:
-        """Return so many ranks of which none has said anything."""
+        """Return ``count`` ranks, none of which has logged anything."""
         return Ranks((None,) * count, (False,) * count)
 
     def with_lines(self, rank: int, lines: Iterable[str], now: float) -> Ranks:
-        """Return the same with what one rank has said meanwhile."""
+        """Return the ranks with new lines of one rank's log added."""
         waits, met = self.waits[rank], self.met[rank]
         for line in lines:
             found = meeting(line)
@@ -49,6 +49,6 @@ class Ranks(NamedTuple):
         return tuple(rank for rank, since in enumerate(self.waits) if since is None and not self.met[rank])
 
     def late(self, now: float) -> tuple[int, ...]:
-        """Return the ranks that have not come yet, where another one has waited for them for a minute."""
+        """Return the ranks that have not come yet, if another one has waited for them for a minute."""
         since = [one for one in self.waits if one is not None]
         return self.missing() if since and now - min(since) >= MEET_S else ()

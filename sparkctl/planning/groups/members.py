@@ -1,4 +1,4 @@
-"""How a group is, by one look at the container of each rank: whole, a half of it, gone, or not known."""
+"""The state of a group, by one look at the container of each rank: whole, partial, gone, or not known."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 class SeenRank(NamedTuple):
-    """What a host shows of its rank: the state of the container as docker has it, None where there is none.
+    """What a host shows of its rank: docker's state of the container, None without one.
 
     ``reached`` is whether the host answered; ``ended`` is how a container ended, in words. ``rank`` and ``hosts`` are
-    what the container says of itself: None and () where there is none, or where its label is damaged.
+    the container's own labels: None and () without a container, or with a damaged label.
     """
 
     host: str
@@ -49,7 +49,7 @@ class GroupKind(StrEnum):
 
 
 class GroupNow(NamedTuple):
-    """How a group is: ``words`` say it, and ``culprit`` is the rank whose end makes it a half."""
+    """The state of a group: ``words`` describe it, and ``culprit`` is the rank whose end makes it partial."""
 
     kind: GroupKind
     words: str
@@ -57,9 +57,10 @@ class GroupNow(NamedTuple):
 
 
 def judge(hosts: Sequence[str], seen: Sequence[SeenRank]) -> GroupNow:
-    """Return how a group is that is to be on ``hosts``, by rank, the head first.
+    """Return the state of a group that belongs on ``hosts``, by rank, the head first.
 
-    A host that is not reached is no rank that ended: nothing is known then, unless another rank has ended.
+    A host that is not reached does not count as a rank that ended: then nothing is known, unless another rank has
+    ended.
     """
     by_host = {one.host: one for one in seen}
     ranks = [by_host.get(host, SeenRank(host, reached=False)) for host in hosts]
@@ -78,7 +79,7 @@ def judge(hosts: Sequence[str], seen: Sequence[SeenRank]) -> GroupNow:
 
 
 def todo(name: str, now: GroupNow, hosts: Sequence[str]) -> str:
-    """Return what an operator does about a group that is not whole; "" where nothing is to be done."""
+    """Return what an operator should do about a group that is not whole; "" if nothing is to be done."""
     if now.kind is GroupKind.HALF:
         again = f"sparkctl up {name} --hosts {','.join(hosts)}"
         return f"it serves nothing: sparkctl down {name} ends what is left, {again} starts it as one"

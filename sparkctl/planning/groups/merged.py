@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 def merged(logs: Sequence[Sequence[str]], skews_s: Sequence[float]) -> list[tuple[int, str]]:
     """Return the lines of all logs by time, each after the place of its log.
 
-    A line without a time has that of the one before it, and lines of one log stay in their order. ``skews_s`` says by
-    how many seconds the clock of each log is ahead. vLLM's times are whole seconds: within one the first log is first.
+    A line without a time gets that of the line before it, and lines of one log stay in their order. ``skews_s`` says by
+    how many seconds the clock of each log is ahead. vLLM's times are whole seconds: within one second the first log is
+    first.
     """
     timed = (_timed(place, log, skew) for place, (log, skew) in enumerate(zip(logs, skews_s, strict=True)))
     return [(place, line) for _, place, _, line in merge(*timed)]

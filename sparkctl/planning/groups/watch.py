@@ -1,7 +1,7 @@
-"""What becomes of a group that is watched: all of it is stopped when a rank ends, and started again as one.
+"""What is done with a watched group: all of it is stopped when a rank ends, and started again as one.
 
-A host that does not answer is no rank that ended: it is said, and waited for. What its rank does is decided when it
-answers again. All durations are in seconds of one clock.
+A host that does not answer is not a rank that ended: this is reported, and the host is awaited. The fate of its rank is
+decided when it answers again. All durations are in seconds of one clock.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from sparkctl.planning.groups.members import GroupNow, SeenRank
 
 USUAL: Final = Restarts(first_s=10.0, most_s=300.0, attempts=3, within_s=1800.0)
-"""As a stack has them where it says nothing."""
+"""The defaults of a stack."""
 
 
 ROOM_S: Final = 30.0
-"""After so long it is tried again where a host had no room for a rank: a choice."""
+"""When a start is tried again after a host had no room for a rank, in seconds: a choice."""
 
 
 class GroupAction(StrEnum):
@@ -41,7 +41,7 @@ class GroupAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GroupPast:
-    """What happened to a group: its failures and waits as a service's, its starts, and since when it is whole."""
+    """The past of a group: its failures and waits as a service's, its starts, and since when it is whole."""
 
     record: ServicePast
     starts: tuple[float, ...] = ()
@@ -52,8 +52,8 @@ class GroupPast:
 class GroupSeen(NamedTuple):
     """One look at a group: its hosts by rank, what each shows; ``worked_on``: a command works on it.
 
-    ``ready``: it was ready once: what a killed command had begun and not proved is not started again. ``held`` is why
-    it was given up before.
+    ``ready``: it was ready once; a group that a killed command began and never proved is not started again. ``held`` is
+    why it was given up earlier.
     """
 
     hosts: tuple[str, ...]
@@ -64,7 +64,7 @@ class GroupSeen(NamedTuple):
 
 
 class GroupStep(NamedTuple):
-    """What is done now, why, in words, and what is kept of it."""
+    """The action for now, its reason in words, and the past to keep."""
 
     action: GroupAction
     words: str
@@ -72,7 +72,7 @@ class GroupStep(NamedTuple):
 
 
 def decide(seen: GroupSeen, past: GroupPast, bounds: Restarts, now: float) -> GroupStep:
-    """Return what becomes of a group after a look."""
+    """Return the step that follows from a look at a group."""
     group = judge(seen.hosts, seen.ranks)
     others = any(one.state is not None and one.hosts != seen.hosts for one in seen.ranks)
     if seen.worked_on or seen.held or others:
@@ -94,7 +94,7 @@ def decide(seen: GroupSeen, past: GroupPast, bounds: Restarts, now: float) -> Gr
 
 
 def _stopped(seen: GroupSeen, group: GroupNow, past: GroupPast, bounds: Restarts, now: float) -> GroupStep:
-    """Decide about a group of which no rank runs on the hosts that answer."""
+    """Decide about a group with no running rank on the hosts that answer."""
     if not all(one.reached for one in seen.ranks) or len(seen.ranks) < len(seen.hosts):
         words = f"is started again when all its hosts answer: {group.words}"
         return GroupStep(GroupAction.NOTHING, words, past)
@@ -113,17 +113,17 @@ def _stopped(seen: GroupSeen, group: GroupNow, past: GroupPast, bounds: Restarts
 
 
 def failed(past: GroupPast, bounds: Restarts, failure: PastFailure, jitter: float) -> GroupPast:
-    """Return what is kept of a group after one of its ranks ended, or a start of it was in vain."""
+    """Return the past of a group after one of its ranks ended, or a start of it failed."""
     return replace(past, record=restarts.failed(past.record, bounds, failure, jitter))
 
 
 def waits(past: GroupPast, now: float) -> GroupPast:
-    """Return what is kept of a group for which there was no room: that is no failure, and no start of the hour."""
+    """Return the past of a group for which there was no room: this is no failure, and no start of the hour."""
     return replace(past, record=replace(past.record, due_at=now + ROOM_S), starts=past.starts[:-1])
 
 
 def _whole(past: GroupPast, now: float) -> GroupPast:
-    """Return what is kept of a group that is whole: after long enough its failures are forgotten."""
+    """Return the past of a group that is whole: after long enough its failures are forgotten."""
     since = now if past.whole_since is None else past.whole_since
     record = past.record
     if record.failures and now - since >= WELL_S:

@@ -1,1 +1,1 @@
-"""Which host serves what: services, and ranks of one service, placed over several hosts. Pure."""
+"""Which host runs what: services, and ranks of one service, placed over several hosts. Pure."""

@@ -1,4 +1,4 @@
-"""One host while services are placed: what it has taken so far, and whether it takes one more."""
+"""One host during placement: what it has taken so far, and whether it takes one more service."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class HostRoom:
-    """What a host runs, and what is placed on it. ``takes`` is the same admission as of a plan of this host alone."""
+    """A host's services, and those placed on it. ``takes`` is the same admission as in a plan for this host alone."""
 
     def __init__(self, host: PlacementHost) -> None:
         self.host = host
@@ -32,7 +32,7 @@ class HostRoom:
 
     @property
     def free_bytes(self) -> int:
-        """What is above the reserve once all that is placed here serves, each at its most."""
+        """The bytes above the reserve once everything placed here serves, each service at its most."""
         return self._sum.free_bytes
 
     def runs(self, name: str) -> bool:
@@ -44,7 +44,7 @@ class HostRoom:
         return self._may_take(more) and admit([*self.placed, more], self._running, self._pool, replace=True).fits
 
     def missing(self, more: Wanted) -> int:
-        """Return the bytes that one more lacks, in the memory and at the moment at which it lacks most; 0: none."""
+        """Return the bytes that one more service lacks, in the memory and at the moment of the largest lack, or 0."""
         admission = admit([*self.placed, more], self._running, self._pool, replace=True)
         lacks = [min(step.free_bytes or 0, step.check_free_bytes or 0) for step in admission.steps]
         return max(0, -min(lacks, default=0))
@@ -56,14 +56,14 @@ class HostRoom:
         self._sum = self._sum.with_one(one)
 
     def keep(self, name: str, spread: str = "", port: int = 0) -> None:
-        """Keep a port, and other services of the same word away, for one that takes no memory now."""
+        """Reserve a port, and keep services with the same word away, for a service that takes no memory now."""
         if port:
             self.ports[name] = port
         if spread:
             self.spreads[name] = spread
 
     def end(self, name: str) -> None:
-        """Count what runs of a service here as ended, and what it holds as free."""
+        """Count a service's running part here as ended, and the memory that it holds as free."""
         self._running, self._pool = ended(self._running, self._pool, {name})
         self.spreads.pop(name, None)
         self.ports.pop(name, None)
@@ -80,10 +80,11 @@ class HostRoom:
         return found
 
     def _may_take(self, more: Wanted) -> bool:
-        """Return False where no order admits one more, which costs a thousandth of looking for an order.
+        """Return False if no order can admit one more; this costs a thousandth of searching for an order.
 
-        Whatever starts last finds all others at their steady bytes, and takes its peak. That is asked of a memory that
-        CPU and GPU share, where nothing that is placed replaces what runs; of others the admission alone says it.
+        Whatever starts last finds all others at their steady bytes, and takes its peak. This is checked only for memory
+        shared by CPU and GPU, and if no placed service replaces a running one; otherwise only the full admission can
+        tell.
         """
         after = self._sum.with_one(more)
         if not after.plain:
@@ -94,10 +95,10 @@ class HostRoom:
 
 
 class _Sum(NamedTuple):
-    """Sums over what is placed on a host, in bytes.
+    """Sums over the services placed on a host, in bytes.
 
-    ``most_bytes`` are above the reserve before the first start, and ``free_bytes`` after the last. No start takes less
-    than ``least_start_bytes`` beyond what it keeps. ``plain``: the sums say what is refused for sure.
+    ``most_bytes`` are above the reserve before the first start, and ``free_bytes`` after the last. Every start takes at
+    least ``least_start_bytes`` more than it keeps. ``plain``: the sums can prove a refusal.
     """
 
     most_bytes: int
@@ -109,7 +110,7 @@ class _Sum(NamedTuple):
     least_start_bytes: int | None = None
 
     def with_one(self, one: Wanted) -> _Sum:
-        """Return the sums with one more service. One that runs here is counted already."""
+        """Return the sums with one more service. A service that runs here is counted already."""
         if one.name in self.running:
             return self._replace(plain=False)
         start = max(0, one.peak_bytes - one.steady_bytes)

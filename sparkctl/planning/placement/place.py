@@ -1,7 +1,7 @@
-"""Place services over hosts: what runs stays, then the largest first, each on the host that it leaves fullest. Pure.
+"""Place services over hosts: running ones stay, then the largest first, each on the host that it fills most. Pure.
 
-Best fit by decreasing size, with the exact admission of each host: start peaks, vLLM's own check and the reserve are in
-it. A service of several ranks gets as many hosts of one fabric, or none. More ranks come first, then the higher
+Best fit by decreasing size, with the exact admission of each host: start peaks, vLLM's own check and the reserve are
+included. A service of several ranks gets as many hosts of one fabric, or none. More ranks come first, then the higher
 priority, then the larger peak, then the name, so that the same input gives the same placement.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sparkctl.planning.placement.values import PlacedService, PlacementHost
 
 _LOOKED_AT: Final = 4
-"""Of how many hosts a refusal asks exactly what is missing: those with the most free."""
+"""For how many hosts a refusal computes exactly what is missing: those with the most free."""
 
 
 def place(services: Sequence[PlacedService], hosts: Sequence[PlacementHost]) -> Placement:
@@ -28,12 +28,12 @@ def place(services: Sequence[PlacedService], hosts: Sequence[PlacementHost]) -> 
     A service whose host is not among ``hosts`` any more is placed anew, and no other one moves for it.
 
     Raises:
-        InputError: two hosts or two services of one name, or a service that names a host that there is not.
+        InputError: two hosts or two services have one name, or a service names an unknown host.
     """
     _check(services, hosts)
     rooms = {host.name: HostRoom(host) for host in hosts}
     where: dict[str, tuple[str, ...]] = {}
-    # What runs as it is wanted, and what nobody can look at, is counted before all else.
+    # Services that already run as wanted, and those on hosts that cannot be looked at, are counted first.
     counting = [service for service in services if service.counts]
     changed = [service for service in counting if not _kept(service, rooms, where)]
     left = [service for service in sorted(changed, key=_order) if not _changed_there(service, rooms, where)]
@@ -44,7 +44,7 @@ def place(services: Sequence[PlacedService], hosts: Sequence[PlacementHost]) -> 
 
 
 def _kept(service: PlacedService, rooms: Mapping[str, HostRoom], where: dict[str, tuple[str, ...]]) -> bool:
-    """Leave a service where it runs if it runs as it is wanted, and say whether."""
+    """Leave a service where it runs if it runs as wanted; return whether it stays."""
     if not (_is_here(service, rooms) and _stays(service, rooms)):
         return False
     _put(service, service.at, rooms, where)
@@ -52,7 +52,7 @@ def _kept(service: PlacedService, rooms: Mapping[str, HostRoom], where: dict[str
 
 
 def _changed_there(service: PlacedService, rooms: Mapping[str, HostRoom], where: dict[str, tuple[str, ...]]) -> bool:
-    """Leave a service that is to change on its hosts if they have room for what it becomes, and say whether."""
+    """Leave a service that has to change on its hosts if they have room for its new form; return whether it stays."""
     if not (_is_here(service, rooms) and _takes(service, rooms)):
         return False
     _put(service, service.at, rooms, where)
@@ -62,12 +62,12 @@ def _changed_there(service: PlacedService, rooms: Mapping[str, HostRoom], where:
 def _anew(
     services: Sequence[PlacedService], rooms: Mapping[str, HostRoom], where: dict[str, tuple[str, ...]]
 ) -> tuple[tuple[str, ...], tuple[PlacementRefusal, ...]]:
-    """Place services that have no host, or cannot stay on it; return those that move, and those without a place."""
+    """Place services that have no host, or cannot stay; return those that move, and those without a place."""
     moved: list[str] = []
     refused: list[PlacementRefusal] = []
     for service in services:
         if _is_here(service, rooms) and not _may_use(service, rooms):
-            _end(service, rooms)  # it goes in any case, and others may have its memory: two may change places
+            _end(service, rooms)  # it ends in any case, and others may use its memory: two may change places
     for service in services:
         found = _found(service, rooms)
         if isinstance(found, PlacementRefusal):
@@ -83,7 +83,7 @@ def _anew(
 
 
 def _end(service: PlacedService, rooms: Mapping[str, HostRoom], but: Sequence[str] = ()) -> None:
-    """Count a service as ended on the hosts that it is on, but these."""
+    """Count a service as ended on its hosts, except these."""
     for name in service.at:
         if name in rooms and name not in but:
             rooms[name].end(service.name)
@@ -92,9 +92,9 @@ def _end(service: PlacedService, rooms: Mapping[str, HostRoom], but: Sequence[st
 def _asleep(
     service: PlacedService, rooms: Mapping[str, HostRoom], where: dict[str, tuple[str, ...]]
 ) -> PlacementRefusal | None:
-    """Give a service that runs when it is asked for the hosts that it has, else those with the most room.
+    """Give an on-demand service the hosts that it has, else those with the most room.
 
-    Return why no host may have it, None where one has.
+    Return why no host may have it, None if one has it.
     """
     unseen = _is_here(service, rooms) and not all(rooms[name].host.reachable for name in service.at)
     if unseen or (_is_here(service, rooms) and _may_use(service, rooms)):
@@ -134,12 +134,12 @@ def _order(service: PlacedService) -> tuple[int, int, int, str]:
 
 
 def _is_here(service: PlacedService, rooms: Mapping[str, HostRoom]) -> bool:
-    """Return whether every rank of it runs on a host that there is, as many as it has."""
+    """Return whether every rank of it runs on a known host, and the number of ranks is right."""
     return len(service.at) == len(service.ranks) and all(name in rooms for name in service.at)
 
 
 def _stays(service: PlacedService, rooms: Mapping[str, HostRoom]) -> bool:
-    """Return whether it runs as it is wanted, or on a host that does not answer."""
+    """Return whether it runs as wanted, or on a host that does not answer."""
     if not all(rooms[name].host.reachable for name in service.at):
         return True
     return _may_use(service, rooms) and all(
@@ -158,7 +158,7 @@ def _may_use(service: PlacedService, rooms: Mapping[str, HostRoom]) -> bool:
 
 
 def _takes(service: PlacedService, rooms: Mapping[str, HostRoom]) -> bool:
-    """Return whether its own hosts take it as it is wanted."""
+    """Return whether its own hosts have room for its wanted form."""
     return _may_use(service, rooms) and all(
         rooms[name].takes(rank) for rank, name in zip(service.ranks, service.at, strict=True)
     )
@@ -179,7 +179,7 @@ def _put(
 
 
 def _barred(service: PlacedService, room: HostRoom) -> str:
-    """Return why a host may not take a service, whatever room it has; "" where it may."""
+    """Return why a host may not take a service, whatever room it has; "" if it may."""
     host = room.host
     if service.hosts and host.name not in service.hosts:
         return f"it is pinned to {', '.join(service.hosts)}"
@@ -210,14 +210,14 @@ def _found(service: PlacedService, rooms: Mapping[str, HostRoom]) -> tuple[str, 
 
 
 def _preferred(service: PlacedService, room: HostRoom) -> tuple[bool, bool, int, str]:
-    """Return the order in which hosts are tried: where it runs, where its model's files are, and then the fullest."""
+    """Return the key by which hosts are tried: where it runs, where its model's files are, and then the fullest."""
     host = room.host
     files_missing = bool(service.model) and service.model not in host.models
     return host.name not in service.at, files_missing, room.free_bytes, host.name
 
 
 class _Group(NamedTuple):
-    """Hosts for the ranks of a service; the least is the best: fewest files to bring, then the least free."""
+    """Hosts for the ranks of a service; the smallest is the best: fewest files to bring, then the least free."""
 
     files: int
     free_bytes: int
@@ -225,7 +225,7 @@ class _Group(NamedTuple):
 
 
 def _fabrics(rooms: Iterable[HostRoom]) -> list[list[HostRoom]]:
-    """Return the hosts by their fabric; one without a fabric is of none."""
+    """Return the hosts by fabric; a host without a fabric belongs to none."""
     found: dict[str, list[HostRoom]] = {}
     for room in rooms:
         if room.host.fabric:
@@ -234,9 +234,9 @@ def _fabrics(rooms: Iterable[HostRoom]) -> list[list[HostRoom]]:
 
 
 def _group(service: PlacedService, rooms: Sequence[HostRoom]) -> _Group | None:
-    """Return hosts of one fabric for all ranks, each rank in its turn on the best host that is left; None: too few.
+    """Return hosts of one fabric for all ranks; each rank in turn gets the best host that is left. None: too few.
 
-    Where as many hosts are pinned as there are ranks, each rank has its own.
+    If as many hosts are pinned as there are ranks, each rank has its own.
     """
     if len(rooms) < len(service.ranks):
         return None
@@ -257,7 +257,7 @@ def _group(service: PlacedService, rooms: Sequence[HostRoom]) -> _Group | None:
 
 
 def _refusal(service: PlacedService, rooms: Sequence[HostRoom], barred: Iterable[str]) -> PlacementRefusal:
-    """Return why none of these hosts takes it, by the one where least is missing."""
+    """Return why none of these hosts takes the service, explained by the host where least is missing."""
     reasons = "; ".join(dict.fromkeys(one for one in barred if one))
     needed = len(service.ranks)
     if not rooms:

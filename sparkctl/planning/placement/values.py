@@ -1,4 +1,4 @@
-"""What placement works on: hosts, services with what each of their ranks needs, and what was decided."""
+"""The values of placement: hosts, services with the needs of their ranks, and decisions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PlacementHost(NamedTuple):
 
     ``running`` is what has a container there, and ``models`` those of the services' models whose files are there.
     ``labels`` are the operator's. Hosts of one ``fabric`` reach each other over a fast network, which ranks of one
-    service need; "" is none. ``ports`` are those that others than the placed services have there. A host that is not
+    service need; "" is none. ``ports`` are those used there by anything but the placed services. A host that is not
     ``reachable`` keeps what it has and takes nothing new.
     """
 
@@ -35,13 +35,13 @@ class PlacementHost(NamedTuple):
 
 
 class PlacedService(NamedTuple):
-    """A service to be placed. ``ranks`` are what each of its ranks needs, the head's first: one for one host.
+    """A service to be placed. ``ranks`` are the needs of its ranks, the head's first: one for one host.
 
-    ``at`` are the hosts on which its ranks run now, in the order of the ranks, () where it does not run. It goes to
-    ``hosts`` alone where these are given, and to hosts that have all of its ``labels``. Services with the same word in
-    ``spread`` go to different hosts, and so do those with the same ``port`` (0: none). ``model`` says in any word which
-    files it reads: a host that has them comes first. One that does not ``count`` runs when it is asked for: it gets a
-    host, and no memory there.
+    ``at`` are the hosts on which its ranks run now, in the order of the ranks, () if it does not run. If ``hosts`` are
+    given it goes only to these, and only to hosts that have all of its ``labels``. Services with the same word in
+    ``spread`` go to different hosts, and so do those with the same ``port`` (0: none). ``model`` is any word for the
+    files that it reads: hosts that have them come first. A service that does not ``count`` runs on demand: it gets a
+    host, but no memory there.
     """
 
     ranks: tuple[Wanted, ...]
@@ -65,10 +65,10 @@ class PlacedService(NamedTuple):
 
 
 class PlacementRefusal(NamedTuple):
-    """Why a service has no place. ``host`` is the one that comes nearest, "" where none may take it at all.
+    """Why a service has no place. ``host`` is the one that comes nearest, "" if none may take it at all.
 
-    ``missing_bytes`` lack there, and ``free_bytes`` are above its reserve. ``hosts`` are how many it needs, and
-    ``rooms`` how many have room for a rank. ``why`` says what keeps every host away, or what keeps others away.
+    ``missing_bytes`` are missing there, and ``free_bytes`` are above its reserve. ``hosts`` is how many it needs, and
+    ``rooms`` how many have room for a rank. ``why`` says what keeps every host, or the other hosts, away.
     """
 
     service: str
@@ -90,10 +90,10 @@ class PlacementRefusal(NamedTuple):
 
 
 class Placement(NamedTuple):
-    """Where everything goes. ``where`` has the hosts of each service that has a place, in the order of its ranks.
+    """The placement. ``where`` has the hosts of each service that has a place, in the order of its ranks.
 
-    ``moved`` are services that ran and get another host; they end on the old one before they start on the new one.
-    ``refused`` are those without a place; what of them runs stays as it is, and is in ``where``.
+    ``moved`` are running services that get another host; they end on the old one before they start on the new one.
+    ``refused`` are those without a place; their running ranks stay as they are, and are in ``where``.
     """
 
     where: Mapping[str, tuple[str, ...]]

@@ -1,4 +1,4 @@
-"""Sentences as comments of a file: in lines, with nothing in them that is not seen."""
+"""Sentences as comments of a file: split into lines, without invisible characters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WIDTH: Final = 118
 
 
 def wrapped(text: str, width: int = _WIDTH) -> Iterator[str]:
-    """Yield the lines of a comment, no longer than ``width`` unless it is one word; what is not seen is left out."""
+    """Yield the lines of a comment, no longer than ``width`` unless it is one word; invisible characters go."""
     line = ""
     for word in "".join(" " if one.isspace() or unseen(one) else one for one in text).split():
         if line and len(line) + 1 + len(word) > width:

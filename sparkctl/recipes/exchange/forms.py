@@ -1,7 +1,7 @@
 """The forms of files that can be imported: how each is recognised, and who reads it.
 
-The first form of the table that recognises a file reads it. A reader returns one ``Launch`` for each server, those
-that cannot become a recipe with the reason in ``refused``; it raises only where the whole file cannot be read.
+The first form in the table that recognises a file reads it. A reader returns one ``Launch`` for each server; if a
+server cannot become a recipe, its ``refused`` has the reason. A reader raises only if the whole file cannot be read.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 class Form(NamedTuple):
     """A form of file: ``recognises`` looks at its name and text alone, ``read`` makes launches of it.
 
-    ``of_yaml``: a file whose name says that it is another kind of text is none of this form.
-    ``stack`` says what runs together, of a form that can say so.
+    ``of_yaml``: it does not apply to a file whose name is that of another kind of text. ``stack`` returns what runs
+    together, for a form that can express it.
     """
 
     name: str

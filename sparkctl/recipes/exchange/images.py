@@ -1,4 +1,4 @@
-"""Images that a source's author builds on the host: no registry has them, and another one may be chosen instead."""
+"""Images that a source's author builds on the host: no registry has them, and another one may replace them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _BUILT_HERE: Final = re.compile(
 
 
 def is_built_here(image: str) -> bool:
-    """Return whether an image's name is one that hosts give to what they build."""
+    """Return whether an image's name is one that is usual for images built on the host."""
     return _BUILT_HERE.fullmatch(image) is not None
 
 
 def with_published(launch: Launch, image: str | None) -> Launch:
-    """Return a launch with ``image`` in the place of one that is built on the host; as it is where it is another."""
+    """Return a launch with ``image`` in place of one that is built on the host; unchanged if it has another image."""
     if image is None or launch.image is None or not is_built_here(launch.image.text):
         return launch
     note = f"{launch.image.text}, which is built on a host, is {image} here (--image)"

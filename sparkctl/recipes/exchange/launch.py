@@ -22,9 +22,9 @@ class Word(NamedTuple):
 
 
 class Leftover(NamedTuple):
-    """What the source says and the recipe does not.
+    """Something that the source says and the recipe does not.
 
-    ``what`` is as the source writes it, ``why`` says why it stays over, ``needs`` what it would take (None: nothing).
+    ``what`` is as the source writes it, ``why`` is the reason, ``needs`` what support would take (None: nothing).
     """
 
     place: Place
@@ -34,7 +34,7 @@ class Leftover(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """Why a source starts no server that could be a recipe, as one of a few reasons that can be counted."""
+    """Why a source's server cannot become a recipe, as one of a few reasons that can be counted."""
 
     reason: str
     message: str
@@ -45,12 +45,12 @@ class Refused(NamedTuple):
 class Launch:
     """One server.
 
-    ``name`` is what the recipe may be called, ``form`` what the source is ("docker run", "compose", "eugr recipe").
-    ``options`` are words of ``docker run`` between ``run`` and the image, in docker's spelling; ``command`` is what
-    follows the image, and of a bare server ``vllm serve …``. ``image`` None: the source names none.
-    ``version`` is the vLLM that the source says it needs, ``mods`` the names or folders of what it lays over the image.
-    ``keys`` are further keys of the recipe (description, expect, ``x-…``) as the recipe file writes them. ``nodes`` are
-    the hosts that it says it needs at least.
+    ``name`` is a name for the recipe, ``form`` what the source is ("docker run", "compose", "eugr recipe"). ``options``
+    are words of ``docker run`` between ``run`` and the image, in docker's spelling; ``command`` is what follows the
+    image, or ``vllm serve …`` for a bare server. ``image`` None: the source names none. ``version`` is the vLLM that
+    the source says it needs, ``mods`` the names or folders of what it lays over the image. ``keys`` are further keys of
+    the recipe (description, expect, ``x-…``) as the recipe file writes them. ``nodes`` is the least number of hosts
+    that it says it needs.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What a reader of foreign files gets: a text, where it comes from, and the variables that have a value."""
+"""The input of a reader of foreign files: a text, where it comes from, and the known variables."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ class Material:
     beside: Mapping[str, str] = field(default_factory=lambda: _NONE)
 
     def place(self, line: int, column: int = 1) -> Place:
-        """Return a place in this file; no excerpt, for a line of it may hold a secret."""
+        """Return a place in this file, without an excerpt, because a line of it may hold a secret."""
         return Place(self.file, line, column)
 
 
 def unknown(name: str) -> str:
-    """Return what stands in a word for a value that nobody knows, here that of a variable."""
+    """Return the mark that stands in a word for an unknown value, here a variable's."""
     return f"{_OPEN}{name}{_CLOSE}"
 
 
 def unknown_result(command: str) -> str:
-    """Return what stands in a word for what a command would print: nothing is run.
+    """Return the mark that stands in a word for a command's output: nothing is run.
 
     It keeps enough of the command to be recognised, and nothing that a shell would read.
     """
@@ -54,12 +54,12 @@ def unknown_result(command: str) -> str:
 
 
 def unknowns(text: str) -> list[str]:
-    """Return the names of the values that a word lacks; of a command with ``$`` before it."""
+    """Return the names of the values that a word lacks; a command has ``$`` in front."""
     return _UNKNOWN.findall(text)
 
 
 def as_written(text: str) -> str:
-    """Return a word for people: what has no value is ``${NAME}`` again, or ``$(command)``."""
+    """Return a word for people: an unknown value is written ``${NAME}`` again, or ``$(command)``."""
     return _UNKNOWN.sub(lambda match: shown_name(match[1]), text)
 
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class SourceMod(NamedTuple):
-    """What became of a mod that a source names.
+    """The result for a mod that a source names.
 
-    ``name`` is that of the mod of the catalog, None where there is none. Then ``why`` says so, ``folder`` is where the
-    source has it (None: nowhere), and ``network`` whether its script needs the network.
+    ``name`` is the catalog's mod, None if there is none. Then ``why`` says so, ``folder`` is where the source has it
+    (None: nowhere), and ``network`` whether its script needs the network.
     """
 
     name: str | None = None

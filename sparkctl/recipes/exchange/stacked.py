@@ -51,7 +51,7 @@ class KnownRecipe(NamedTuple):
 
 
 class MadeStack(NamedTuple):
-    """A stack as its file writes it, and what of its source stays over; ``keys`` are empty where it has no service."""
+    """A stack as its file writes it, and the leftovers of its source; ``keys`` are empty if it has no service."""
 
     name: str
     keys: Mapping[str, Any]

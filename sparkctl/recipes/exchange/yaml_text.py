@@ -1,4 +1,4 @@
-r"""Plain values as YAML, with comments where they belong; what is not seen is written as an escape.
+r"""Plain values as YAML, with comments where they belong; invisible characters are written as escapes.
 
 Texts are plain where every reader takes them for texts (YAML 1.1 reads ``on``, ``1_000`` and ``12:30`` as something
 else), and in double quotes otherwise.

@@ -1,4 +1,4 @@
-"""What a word of a command costs in memory: the estimate once more, without it or with half of it."""
+"""The cost of a word of a command in memory: a second estimate, without the word or with half of its value."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ItemCost(NamedTuple):
 
 
 class Costs(NamedTuple):
-    """What a word costs. ``instead`` says what the items were compared with, "" where they are the word's as they are.
+    """The cost of a word. ``instead`` says what the items were compared with, "" if they are the word's own.
 
     ``untold`` is a sentence on what no item counts, or why nothing could be compared; "" where all is told.
     """
@@ -59,7 +59,7 @@ _HERE: Final = Place("explain", 0, 0)
 
 
 def costs(word: RenderedWord, service: Service) -> Costs:
-    """Return what a word of a service's command costs in memory; nothing where it takes none."""
+    """Return the memory cost of a word of a service's command; nothing if it has none."""
     if word.part is CommandPart.VARIABLE:
         return _of_variable(word.name, service)
     return _of_flag(word.name, service) if word.part is CommandPart.SERVER else Costs()

@@ -61,7 +61,7 @@ class ExplainedWord(NamedTuple):
 
     @property
     def help(self) -> str | None:
-        """The command that prints vLLM's own help of a flag, None for what is none."""
+        """The command that prints vLLM's own help for a flag, None for a word that is not a flag."""
         flag = self.word.part is CommandPart.SERVER and self.releases is not None and self.releases.here
         return f"vllm serve --help={self.word.name.partition('.')[0]}" if flag else None
 
@@ -131,7 +131,7 @@ def _kind(word: RenderedWord) -> str:
 
 
 def _of_word(word: RenderedWord, found: Sequence[Pain]) -> tuple[Pain, ...]:
-    """Return what is known of a word; of an option that is given several times, of each what its value says."""
+    """Return what is known of a word; for an option that is given several times, what each of its values means."""
     return tuple(pain for pain in found if (pain.kind, pain.name) == (_kind(word), word.name) and pain.fits(word.value))
 
 

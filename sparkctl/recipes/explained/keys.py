@@ -25,7 +25,7 @@ SERVER_KEYS: Final[dict[str, tuple[KeyPath, ...]]] = {
     "ssl-certfile": (("serve", "tls", "certificate"),),
     "ssl-keyfile": (("serve", "tls", "key"),),
 }
-"""By the flag's name without dashes. Of a flag that ``args`` has it is that key, whatever stands here."""
+"""By the flag's name without dashes. A flag in ``args`` has that key, whatever this table says."""
 DOCKER_KEYS: Final[dict[str, tuple[KeyPath, ...]]] = {
     "entrypoint": (("container", "entrypoint"),),
     "env-file": (("secrets",),),

@@ -56,7 +56,7 @@ _UNSAID: Final[tuple[KeyPath, ...]] = (
     *(("limits", key) for key in ("sequences", "batched-tokens")),
     *(("cache",), ("container", "caches"), ("gpus",), ("memory",)),
 )
-"""Keys whose defaults are in a command where nobody writes them."""
+"""Keys whose defaults are in a command even if nobody writes them."""
 
 
 def origins(word: RenderedWord, service: Service, stack_files: Collection[str] = ()) -> tuple[WordOrigin, ...]:
@@ -100,7 +100,7 @@ def _paths(word: RenderedWord, service: Service) -> Iterator[KeyPath]:
 
 
 def _of_option(word: RenderedWord, service: Service) -> Iterator[KeyPath]:
-    """Yield the keys of an option of docker's; of one that may be given several times, those of its value."""
+    """Yield the keys of a docker option; for an option that may be given several times, those of its value."""
     setup = service.recipe.container
     several = {"cap-add": ("capabilities", setup.capabilities), "device": ("devices", setup.devices)}
     if word.name == "mount":

@@ -1,4 +1,4 @@
-"""What another release of vLLM, or another image, makes of a recipe: what is gone, other, larger, mended. Pure."""
+"""The effects of another release of vLLM, or another image, on a recipe: removals, changes, costs, fixes. Pure."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 _SHOWN_CHOICES: Final = 4
-"""New choices that are named: none of them is asked for yet."""
+"""How many new choices are named: nobody has asked for any of them yet."""
 
 
 class Side(NamedTuple):
-    """A recipe as one release serves it. ``service`` is None where it cannot be planned, and ``why`` says why.
+    """A recipe as one release serves it. ``service`` is None if it cannot be planned; then ``why`` says why.
 
     ``mods`` are its mods by their names.
     """
@@ -53,7 +53,7 @@ class WordChange(NamedTuple):
 
 
 class MostHeld(NamedTuple):
-    """What a service holds once it serves, and at its peak: the most, in bytes, as admission counts it."""
+    """The most bytes that a service holds once it serves, and at its peak, as admission counts it."""
 
     bound_bytes: int
     peak_bytes: int
@@ -113,7 +113,7 @@ def compared(before: Side, after: Side) -> ReleaseChange:
 
 
 def held(side: Side) -> MostHeld | None:
-    """Return what a side's service holds, None where that cannot be planned."""
+    """Return what a side's service holds, None if it cannot be planned."""
     if side.service is None:
         return None
     return MostHeld(side.service.footprint.bound_bytes, side.service.footprint.peak_bound_bytes)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class CommandPart(StrEnum):
-    """Who reads a word of the command."""
+    """The program that reads a word of the command."""
 
     DOCKER = "docker"
     VARIABLE = "variable"

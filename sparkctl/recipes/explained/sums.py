@@ -1,4 +1,4 @@
-"""The arithmetic behind the words that nobody writes: the bytes of the KV cache, the fraction, tokens and ports."""
+"""The arithmetic behind words that nobody writes: the bytes of the KV cache, the fraction, tokens and ports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHOWN_BYTES: Final = GIB // 200
 
 
 def sums(word: RenderedWord, service: Service) -> tuple[str, ...]:
-    """Return in sentences how a word of a service's command was calculated, () where it was not."""
+    """Return in sentences how a word of a service's command was calculated, () if it was not."""
     if word.part is not CommandPart.SERVER:
         return ()
     calculated = {

@@ -1,1 +1,1 @@
-"""What a container gets of its host: the operator's folders, host files that flags name, mounts, caches."""
+"""The parts of the host that a container gets: the operator's folders, files named by flags, mounts, caches."""

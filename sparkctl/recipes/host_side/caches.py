@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MODELS: Final = "/root/.cache/huggingface"
 """Where Hugging Face libraries look in the images, which run as root."""
 MODELS_OF_USERS: Final = "/huggingface"
-"""The same for a server that does not run as root: nobody else may look into root's home."""
+"""The same for a server that does not run as root, because only root may look into root's home."""
 COMPILED: Final = "/compiled"
 VARIABLES: Final = {
     "VLLM_CACHE_ROOT": f"{COMPILED}/vllm",
@@ -35,7 +35,7 @@ VARIABLES: Final = {
     "TRITON_CACHE_DIR": f"{COMPILED}/triton",
     "TORCHINDUCTOR_CACHE_DIR": f"{COMPILED}/inductor",
 }
-"""Who compiles, and the variable that says where it keeps what it made (vLLM 0.32.0 envs.py; FlashInfer jit/env.py;
+"""The compilers, and the variable for the folder of each one's results (vLLM 0.32.0 envs.py; FlashInfer jit/env.py;
 Triton knobs.py; torch/_inductor/runtime/cache_dir_utils.py)."""
 _BY_TAG: Final = "by-tag"
 """In the place of an image's id, in a command that was made without asking the engine for it."""
@@ -43,7 +43,7 @@ _ID: Final = 16
 
 
 def is_root(user: str | None) -> bool:
-    """Return whether a container's processes run as root: nobody else was named."""
+    """Return whether a container's processes run as root, which is so if no other user was named."""
     return user is None or user.partition(":")[0] in {"0", "root"}
 
 
@@ -75,7 +75,7 @@ def _resolved(hub: Path) -> Path:
 
 
 def compiled(operator: Operator, recipe: Recipe) -> HostMount | None:
-    """Return the mount of the folder in which an image keeps what it compiled, None where a recipe wants none."""
+    """Return the mount of the folder in which an image keeps its compiled files, None if a recipe has none."""
     chosen = recipe.container.caches
     if chosen is False:
         return None
@@ -84,7 +84,7 @@ def compiled(operator: Operator, recipe: Recipe) -> HostMount | None:
 
 
 def variables(recipe: Recipe) -> dict[str, str]:
-    """Return the variables that tell a server where its caches are; of one that is not root, its home too.
+    """Return the variables that tell a server where its caches are; for a server that is not root, its home too.
 
     Such a user has no entry in the image's passwd, so no home and no name: torch asks for both.
     """
@@ -107,7 +107,7 @@ def of_image(spec: ContainerSpec, image_id: str) -> ContainerSpec:
 
 
 def folder(spec: ContainerSpec) -> Path | None:
-    """Return the folder on the host in which a container keeps what it compiles, None where it keeps nothing."""
+    """Return the folder on the host in which a container keeps its compiled files, None if it keeps none."""
     found = [mount.source for mount in spec.mounts if mount.target == COMPILED and mount.create_source and mount.source]
     return Path(found[0]) if found else None
 
@@ -118,7 +118,7 @@ def told(target: str, source: str) -> str:
 
 
 def counted(spec: ContainerSpec) -> ContainerSpec:
-    """Return a container for its digest: where it keeps what it compiles makes no service another one."""
+    """Return a container for its digest, without its folder of compiled files, which makes no service different."""
     return replace(spec, mounts=tuple(mount for mount in spec.mounts if not _is_by_tag(mount.target, mount.source)))
 
 

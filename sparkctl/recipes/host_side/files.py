@@ -38,14 +38,14 @@ _OF_NO_IMAGE: Final = frozenset({"ssl-certfile", "ssl-keyfile"})
 """Files that are one host's, and that no image has unless it was made to."""
 NO_PATHS: Final = frozenset({"root-path", "uds", "served-model-name", "allowed-origins"})
 _WRITTEN: Final = re.compile(r"download-dir|.*profiler?-dir|HF_HOME|.*(?:CACHE|PROFILER_DIR|CONFIG_ROOT).*")
-"""Those in which a server writes."""
+"""Flags and variables that name folders in which a server writes."""
 _NAMED: Final = re.compile(r"([\w.-]+)=(~?/.*)", re.DOTALL)
 _RELATIVE: Final = ("./", "../")
 
 
 @dataclass(slots=True)
 class HostFiles:
-    """What was found: the mounts, those whose source is not there with the reason, and what cannot be."""
+    """The findings: the mounts, those whose source is missing with the reason, and impossible ones."""
 
     mounts: dict[str, HostMount] = field(default_factory=dict)
     missing: list[Problem] = field(default_factory=list)

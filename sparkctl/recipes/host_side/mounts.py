@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sparkctl.world.host import Link, Models
 
 OF_THE_IMAGE: Final = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr")
-"""Folders of which every image has its own: nothing of the host is laid over them unsaid."""
+"""Folders that every image has itself: nothing of the host is laid over them unless somebody asks for it."""
 _DEEPEST: Final = 8
 """Links that lead to folders with links that lead out again."""
 
@@ -70,7 +70,7 @@ def _mount(root: Path, at: str, link: Link, *, read_only: bool) -> HostMount:
 
 
 def _rest(root: Path, look: Path, link: Link, source: Path) -> Path:
-    """Return where to look on below what a link leads to: where it is on the way to ``look``, the rest of that way."""
+    """Return the rest of a path to follow below a link's target, if that target is on the way to ``look``."""
     here = root / link.path
     return source / look.relative_to(here) if look.is_relative_to(here) else source
 

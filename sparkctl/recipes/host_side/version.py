@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def of_image(images: Images | None, image: str, root: str | None) -> tuple[str | None, Problem | None]:
-    """Return the vLLM of an image, None where that is not known, and a warning where the image cannot be read."""
+    """Return the vLLM of an image, None if that is not known, and a warning if the image cannot be read."""
     try:
         return (None if images is None else images.vllm(image, root)), None
     except EngineError as error:
@@ -21,7 +21,7 @@ def of_image(images: Images | None, image: str, root: str | None) -> tuple[str |
 
 
 def judged(loaded: LoadedRecipe, found: str | None, *, started: bool) -> list[Problem]:
-    """Return what is doubtful about a recipe's version; ``found`` is its image's, None where that is not known.
+    """Return what is doubtful about a recipe's version; ``found`` is its image's, None if that is not known.
 
     Raises:
         ProblemsError: the image has another release; of a service that was ``started`` this is a warning.
@@ -36,7 +36,7 @@ def judged(loaded: LoadedRecipe, found: str | None, *, started: bool) -> list[Pr
 
 
 def problem(loaded: LoadedRecipe, found: str | None) -> Problem | None:
-    """Return what is wrong with the version that a recipe declares, where its image has the vLLM ``found``.
+    """Return what is wrong with the version that a recipe declares, if its image has the vLLM ``found``.
 
     Of a development build, and where only the image's tag says a version, it is a warning. None: nothing is wrong.
     """

@@ -46,7 +46,7 @@ def _interface(text: str) -> str:
 
 
 SshTarget = Annotated[str, AfterValidator(_target)]
-"""What ssh takes as a destination."""
+"""Texts that ssh accepts as a destination."""
 IpAddress = Annotated[str, AfterValidator(_address)]
 """An IPv4 or IPv6 address."""
 InterfaceName = Annotated[str, AfterValidator(_interface)]

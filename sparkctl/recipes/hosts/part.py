@@ -52,7 +52,7 @@ def _among(names: tuple[str, ...], services: Collection[str]) -> tuple[str, ...]
 
 
 def word_of(loaded: LoadedStack) -> str:
-    """Return what a stack is found by again: its name, or its file where it was named so."""
+    """Return the name by which a stack is found again: its own, or its file if it was named by that."""
     return str(loaded.entry.path) if loaded.entry.label == _FILE else loaded.name
 
 

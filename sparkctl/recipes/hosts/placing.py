@@ -63,7 +63,7 @@ def misplaced(hosts: Sequence[str], services: Mapping[str, Placeable]) -> Iterat
 
 
 def wrong_ranks(service: str, pins: Sequence[str], nodes: int) -> str:
-    """Return what is wrong with the pins of a service whose recipe needs so many hosts, "" where nothing is."""
+    """Return what is wrong with the pins of a service whose recipe needs this many hosts, "" if nothing is."""
     if not pins or len(pins) == nodes:
         return ""
     count = "one host" if nodes == 1 else f"{nodes} hosts"

@@ -30,7 +30,7 @@ HEADLESS: Final = "headless"
 RDMA: Final = "/dev/infiniband"
 """The folder of the devices by which a process reaches RDMA."""
 SHM_BYTES: Final = GIB
-"""Of each container's own /dev/shm, which goes with it: vLLM's rings are 160 and 24 MiB of it (seen on 0.32.0)."""
+"""The size of each container's own /dev/shm, which is removed with it: vLLM's rings are 160 and 24 MiB (on 0.32.0)."""
 _LOOPBACK: Final = "127.0.0.1"
 _LOCK: Final = "IPC_LOCK"
 _MEMLOCK: Final = "memlock"
@@ -76,7 +76,7 @@ class RankPlace(NamedTuple):
 
 
 def as_recorded(group: GroupRank, env: Mapping[str, str], options: Mapping[str, str]) -> RankPlace | None:
-    """Return the place of a container in its group by what it says itself; None where that does not go together.
+    """Return the place of a container in its group, from its own labels; None if they contradict each other.
 
     ``env`` is its environment, ``options`` are docker run's own (``world.settings``). Of the other hosts it knows no
     more than their names, and where the head is.
@@ -112,7 +112,7 @@ def on_fabric(declared: Mapping[str, DeclaredHost], rdma: Mapping[str, bool]) ->
 
 
 def refuse_other_count(name: str, recipe: Recipe, hosts: Sequence[str]) -> None:
-    """Refuse hosts that are not as many as a recipe's nodes, each once.
+    """Refuse hosts whose number differs from the recipe's nodes, or that occur twice.
 
     Raises:
         InputError: it says how many are wanted.
@@ -150,7 +150,7 @@ def of_rank(recipe: Recipe, place: RankPlace) -> Recipe:
     if place.is_worker:
         args.pop(_HEAD_ALONE, None)
         args[HEADLESS] = True
-        serve = serve.model_copy(update={"bind": _LOOPBACK})  # the head's address is none of this host's
+        serve = serve.model_copy(update={"bind": _LOOPBACK})  # the head's address does not belong to this host
     container = _container(recipe.container, host)
     return recipe.model_copy(update={"args": args, "env": env, "container": container, "serve": serve})
 

@@ -23,7 +23,7 @@ SETTINGS: Final = (
     *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_RETRIES", "PIP_TIMEOUT", "PIP_DEFAULT_TIMEOUT"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
 )
-"""The variables of the operator that lead pip to its index; no others reach the build, and none the image."""
+"""The operator's variables that lead pip to its index; no others reach the build, and none reach the image."""
 _DIGITS: Final = 12
 _SCHEME: Final = 1
 """Counts up when the same words come to mean another image."""

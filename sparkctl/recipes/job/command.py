@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sparkctl.world.spec import ContainerSpec
 
 _LONGEST: Final = 131_072 - 1
-"""Bytes of one word that a program can be given (MAX_ARG_STRLEN of Linux)."""
+"""The largest word that a program can be given, in bytes (MAX_ARG_STRLEN of Linux)."""
 
 
 class RunOrder(NamedTuple):

@@ -1,4 +1,4 @@
-"""The container of a script, whoever runs it, a job or an evaluation: what it is called with, and what it may do. Pure.
+"""The container of a script that a job or an evaluation runs: its command, and what it may do. Pure.
 
 It has a user of its own, a read-only root and no capability, can become nobody else, and sees of the host what it is
 given. Without a word of who runs it, it has no network.
@@ -35,7 +35,7 @@ ENVIRONMENT: Final = MappingProxyType(
 _TMP: Final = ("/tmp", "exec,mode=1777")  # noqa: S108
 """The one place to write beside the output; what torch compiles is run from there. It counts as the script's memory."""
 _LOG: Final = (("max-file", "2"), ("max-size", "16m"))
-"""What the engine keeps of its log, the newest: the bars of hours would fill a disk."""
+"""The newest part of its log that the engine keeps: the progress bars of hours would fill a disk."""
 _PIDS: Final = 16384
 """Threads count, too: torch starts one for each core, several times."""
 
@@ -77,7 +77,7 @@ def confined(call: ScriptCall) -> ContainerSpec:
         labels=tuple(call.labels.items()),
         network="none",
         memory=call.memory_bytes,
-        # The same as the memory: none of it is swap, in which a script would crawl for hours.
+        # The same as the memory, so that none of it is swap, in which a script would crawl for hours.
         memory_swap=call.memory_bytes,
         pids_limit=_PIDS,
         user=call.user,

@@ -23,7 +23,7 @@ _WHY: Final = (
     (";", "a constraint for some machines only: another machine would get another version"),
     ("===", "write two equals signs"),
 )
-"""What a line holds that is no constraint, and why it is refused; the first that fits counts."""
+"""Contents of a line that is no constraint, and why it is refused; the first match counts."""
 
 
 class Constraints(NamedTuple):

@@ -1,4 +1,4 @@
-"""What tells one job's product from another: a digest of all that decides it, and one of the input's files."""
+"""What distinguishes one job's product from another: a digest of all its inputs, and one of the input's files."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _WHOLE: Final = 1024 * 1024
 """Bytes up to which a file of the input counts whole."""
 _SAMPLES: Final = 64
 _SAMPLE: Final = 4096
-"""Of a larger file this many pieces of this many bytes count, at equal distances, the first and the last among them."""
+"""A larger file counts by this many pieces of this many bytes, at equal distances, from the first to the last."""
 _MOST_FILES: Final = 10_000
-"""Files of one model: the largest on the hub have some hundred shards."""
+"""The limit for files of one model: the largest on the hub have some hundred shards."""
 
 
 def job_digest(loaded: LoadedJob, image: str, input_digest: str) -> str:
@@ -43,7 +43,7 @@ def job_digest(loaded: LoadedJob, image: str, input_digest: str) -> str:
 
 
 def input_digest(folder: Path) -> str:
-    """Return the md5 of a model's files: names, sizes, small files whole, of large ones 64 pieces of 4 KiB.
+    """Return the md5 of a model's files: names, sizes, small files whole, and 64 pieces of 4 KiB of each large one.
 
     To read 50 GB would take a minute each time. Two models of one architecture differ in nearly every piece, also where
     one is the other with some directions removed; a change of a few bytes between two pieces is not seen.

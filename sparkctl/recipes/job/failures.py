@@ -44,7 +44,7 @@ def catalogue() -> tuple[Failure, ...]:
 
 
 def explain_job(lines: Iterable[str], exit_code: int | None) -> tuple[str, str] | None:
-    """Return why a job or the build of its image failed and what to do, None where nothing says it.
+    """Return why a job or the build of its image failed and what to do, None if nothing explains it.
 
     ``lines`` are what it printed, ``exit_code`` its container's (None: it is not known). What the script says itself
     comes before the catalogue. An exception that nobody knows is its own cause, with "" to do.

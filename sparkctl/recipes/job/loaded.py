@@ -35,7 +35,7 @@ class LoadedJob(NamedTuple):
 
     @property
     def reference(self) -> str:
-        """What the job can be found by from any folder: its name, or its file's absolute path."""
+        """The name by which the job is found from any folder: its own, or its file's absolute path."""
         return str(real(self.entry.path)) if self.entry.label == "file" else self.name
 
     @property

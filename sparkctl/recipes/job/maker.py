@@ -26,7 +26,7 @@ class MakingJob(NamedTuple):
 
 
 def maker_of(catalog: Catalog, operator: Operator, recipe_name: str, recipe: Recipe) -> MakingJob | None:
-    """Return the job that makes a recipe's folder for it; None: none does.
+    """Return the job that makes a recipe's model folder; None if there is none.
 
     Only these keys are read of a job: whether it is right is nothing that a service has to know.
     """

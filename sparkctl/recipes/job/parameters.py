@@ -46,7 +46,7 @@ _LIMITS: Final = {
     "pattern": "a text that the expression {} finds something in",
     "const": "{!r}",
 }
-"""What a keyword of JSON Schema expects, in words; the braces are its value."""
+"""What a keyword of JSON Schema expects, in words; the braces are filled with its value."""
 _SPECIAL: Final = re.compile(r"<[^<>]{1,40}>|\[[A-Z_]{1,20}\]")
 """How tokenizers write their special tokens: <pad>, <|im_end|>, [MASK]."""
 _LONGEST: Final = 200
@@ -81,7 +81,7 @@ def _wrong_defaults(schema: Mapping[str, Any], source: Document, at: KeyPath) ->
 
 
 def filled(schema: Mapping[str, Any], written: Node, source: Document, at: KeyPath) -> Node:
-    """Return the parameters with the schema's defaults where none are written; each keeps the place of its default.
+    """Return the parameters, with the schema's defaults for those not written; each keeps the place of its default.
 
     Of maps inside, those that are written are filled in too. The schema is at ``at`` of the document ``source``.
     """
@@ -148,7 +148,7 @@ def _told(error: ValidationError, document: Document, at: KeyPath) -> Iterator[P
 
 
 def _of_branches(error: ValidationError, document: Document, at: KeyPath) -> Iterator[Problem]:
-    """Yield what is wrong where one of several schemas has to fit: the kinds that do, or what the nearest one says."""
+    """Yield what is wrong if none of several schemas fits: the accepted kinds, or the problem with the nearest one."""
     branches: dict[object, list[ValidationError]] = defaultdict(list)
     for inner in error.context or ():
         branches[next(iter(inner.schema_path), None)].append(inner)
@@ -215,5 +215,5 @@ def _properties(schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def empty(place: Place) -> Node:
-    """Return the node of a ``with`` that nobody wrote."""
+    """Return the node for a ``with`` that is not written."""
     return Node({}, place, place)

@@ -43,7 +43,7 @@ _BROKEN_BY: Final = {
     "Cannot connect to proxy": "the proxy does not answer",
     "Tunnel connection failed": "the proxy refuses",
 }
-"""What stands in a line about a connection that broke, and what it means."""
+"""Texts in a line about a broken connection, and their meanings."""
 _CERTIFICATE: Final = "CERTIFICATE_VERIFY_FAILED"
 _UNTRUSTED: Final = "is not a trusted or secure host and is being ignored"
 _FULL: Final = "No space left on device"
@@ -62,7 +62,7 @@ class PipFailure(NamedTuple):
 
 
 def shown_line(line: str) -> str:
-    """Return a line of pip's without addresses, of which the name of the file is left, and not longer than is read."""
+    """Return a line of pip's, shortened, with addresses reduced to the names of their files."""
     return _cut(_without_addresses(line))
 
 

@@ -117,7 +117,7 @@ def _spelled_out(source: Document) -> Document:
 
 
 def _script(catalog: Catalog, whole: Document) -> tuple[ReadScript | None, list[Problem]]:
-    """Return the job's script, and what is wrong with it; nothing where none is named, which is told already."""
+    """Return the job's script, and what is wrong with it; nothing if none is named, which is reported elsewhere."""
     node = whole.root.children.get("script")
     if node is None or not isinstance(node.content, str) or not node.content:
         return None, []
@@ -196,7 +196,7 @@ def _of_folders(whole: Document) -> list[Problem]:
 
 
 def _of_kept(whole: Document) -> list[Problem]:
-    """Return the expressions of ``with.ignore`` that are none: the checks of the product read them."""
+    """Return the invalid expressions in ``with.ignore``: the checks of the product read them."""
     found = []
     for node in whole.node(("with", "ignore")).children.values():
         if isinstance(node.content, str) and node.content.startswith(_EXPRESSION):

@@ -68,7 +68,7 @@ def _library() -> ScriptLibrary:
 
 
 def _refuse_a_job(path: Path, script: Path, place: Place) -> None:
-    """Refuse a job that lies where its script would declare what it takes: both are called alike.
+    """Refuse a job in the place where its script would have its declaration: both files have the same name.
 
     Raises:
         ProblemsError: so it is; or the file is no YAML.
@@ -79,7 +79,7 @@ def _refuse_a_job(path: Path, script: Path, place: Place) -> None:
 
 
 def declaration(path: Path) -> tuple[JobScript | None, Document | None]:
-    """Return what a file beside a script declares, checked with its schema and its defaults; None where there is none.
+    """Return the declaration beside a script, checked with its schema and its defaults; None if there is none.
 
     Raises:
         ProblemsError: something is wrong with it.

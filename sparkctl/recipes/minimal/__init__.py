@@ -1,1 +1,1 @@
-"""What follows where a recipe says little: a model and an image, or a model's hub name alone."""
+"""What is filled in if a recipe says little: a model and an image, or only a model's hub name."""

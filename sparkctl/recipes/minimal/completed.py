@@ -1,4 +1,4 @@
-"""What a recipe leaves out and what follows from the rest, each value with where it comes from.
+"""The values that a recipe leaves out and that follow from the rest, each with its origin.
 
 A recipe of a model and an image is whole: its name is its file's, its port follows from the name, the template and the
 version from the image. Its context follows later, from the model (``fitted``).
@@ -99,7 +99,7 @@ def with_default(source: Document, path: KeyPath, value: object, why: str) -> Do
 
 
 def port_of(name: str) -> int:
-    """Return the port of a service that says none: the same for a name everywhere, and rarely that of another."""
+    """Return the port of a service that sets none: the same for a name everywhere, and rarely that of another name."""
     return _FIRST_PORT + int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) % _PORTS
 
 

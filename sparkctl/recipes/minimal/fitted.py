@@ -1,4 +1,4 @@
-"""The limits of a recipe that says none: the model's own context, bounded by what fits the host's profile alone."""
+"""The limits of a recipe that sets none: the model's own context, bounded by what fits the host's profile alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BATCHED: Final = ("limits", "batched-tokens")
 
 
 def fitted(loaded: LoadedRecipe, once: Once, draft: ModelFacts | None, profile: HostProfile) -> LoadedRecipe:
-    """Return a recipe with a context: its own, else the longest of the model that fits; the least where none does.
+    """Return a recipe with a context: its own, else the longest of the model that fits; the shortest if none does.
 
     The same recipe, model and profile give the same everywhere: what is free now has no part in it. ``once`` is of
     the model's facts.
@@ -60,7 +60,7 @@ def fitted(loaded: LoadedRecipe, once: Once, draft: ModelFacts | None, profile: 
 
 
 def _with_largest_item(loaded: LoadedRecipe, facts: ModelFacts) -> LoadedRecipe:
-    """Return a recipe that says no batched tokens with as many as the model's largest image needs."""
+    """Return a recipe without batched tokens with as many as the model's largest image needs."""
     item = facts.multimodal.max_item_tokens if facts.multimodal else None
     if item is None or loaded.recipe.limits.batched_tokens >= item or not open_inputs(loaded.recipe, facts):
         return loaded

@@ -1,7 +1,7 @@
-"""The name of a flag as vLLM's parser reads it: dashes or underscores, a short name, the beginning of one name.
+"""The name of a flag as vLLM's parser reads it: with dashes or underscores, a short name, or a unique beginning.
 
-From ``FlexibleArgumentParser`` (vLLM 0.17.1 to 0.33.0 utils/argparse_utils.py) and argparse, which takes any beginning
-that one name alone has.
+From ``FlexibleArgumentParser`` (vLLM 0.17.1 to 0.33.0 utils/argparse_utils.py) and argparse, which accepts any
+beginning that only one name has.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 _LEVEL: Final = "optimization-level"
 _SHORT_LEVEL: Final = re.compile(r"O(?:=?([0-3]))?")
 _LEAST_BEGINNING: Final = 4
-"""Characters: a shorter beginning is a name that somebody mistyped."""
+"""Characters: a shorter beginning is taken as a typing error."""
 
 
 class FlagName(NamedTuple):
-    """A flag's long name without dashes, ``path`` the keys after its dots, and what its value then is.
+    """A flag's long name without dashes; ``path`` is the keys after its dots, and the value that the spelling implies.
 
-    ``level`` is what ``-O3`` sets; ``opposite``: the name that was written says the contrary.
+    ``level`` is what ``-O3`` sets; ``opposite``: the written name negates the flag.
     """
 
     name: str
@@ -41,7 +41,7 @@ class FlagName(NamedTuple):
 def spelled(written: str, version: Version | None = None) -> FlagName:
     """Return what a name means; with a ``version``, also the beginning of a name that this release has.
 
-    A name that nothing is known of stays as it is, but for its underscores.
+    An unknown name stays as it is, except that its underscores become dashes.
     """
     if written.startswith(("--", "no-")):
         return FlagName(written)
@@ -62,13 +62,13 @@ def spelled(written: str, version: Version | None = None) -> FlagName:
 
 
 def _long(short: str) -> str:
-    """Return the long name of a short one; that of a switch says that it is on."""
+    """Return the long name of a short one; for a switch, the form that turns it on."""
     long = [name for name in flags.names()[short] if name.startswith("--")]
     return next((name for name in long if not name.startswith(("--disable-", "--no-"))), short).lstrip("-")
 
 
 def _begun(beginning: str, version: Version) -> str | None:
-    """Return the only flag of a release that begins so, None where there is none or more than one."""
+    """Return the only flag of a release that begins with this text; None if there is none, or more than one."""
     if len(beginning) < _LEAST_BEGINNING:
         return None
     found = {_first(name[2:]) for name in flags.flags_of(version) if name.startswith(f"--{beginning}")}

@@ -34,13 +34,13 @@ _UNITS: Final = {
 """Small letters are powers of 1000 and large ones of 1024 (human_readable_int, vLLM 0.32.0 engine/arg_utils.py)."""
 _HUMAN_FLAGS: Final = frozenset({"max-model-len", "max-num-batched-tokens", "kv-cache-memory-bytes"})
 _TEXT: Final = frozenset({"--config"})
-"""Flags that take a text, and whose parser says no type for it."""
+"""Flags that take a text although their parser declares no type."""
 
 
 class ServeFlag(NamedTuple):
     """A flag: its long name with its dots, its value (texts as they are written), and the words that it takes.
 
-    ``start`` and ``end`` count in the words that were read. A value of True is the flag alone, False its opposite.
+    ``start`` and ``end`` are positions among the words read. The value True is the flag alone, False its opposite.
     """
 
     name: str
@@ -50,14 +50,14 @@ class ServeFlag(NamedTuple):
 
 
 class ServeWords(NamedTuple):
-    """What follows ``vllm serve``: flags, and where the words are that belong to none (the model is the first)."""
+    """The words after ``vllm serve``: the flags, and the positions of words without a flag (the model is the first)."""
 
     flags: tuple[ServeFlag, ...]
     positional: tuple[int, ...]
 
 
 def read(words: Sequence[str], version: Version) -> ServeWords:
-    """Return the flags of a server's command line, for a release; a flag that nothing is known of takes one value."""
+    """Return the flags of a server's command line in a release; an unknown flag is read as one that takes one value."""
     found: list[ServeFlag] = []
     positional: list[int] = []
     at = 0
@@ -128,9 +128,9 @@ def whole_number(text: str) -> int | None:
 
 
 def plain_value(name: str, value: bool | str | tuple[str, ...]) -> FlagValue:
-    """Return a value as a recipe writes it: a number, a text, a list, or the map that a JSON text is.
+    """Return a value as a recipe writes it: a number, a text, a list, or a map for a JSON text.
 
-    Rendered again it is the same to vLLM's parser.
+    Written back to a command line, it means the same to vLLM's parser.
     """
     if isinstance(value, bool):
         return value
@@ -148,7 +148,7 @@ def plain_value(name: str, value: bool | str | tuple[str, ...]) -> FlagValue:
 
 
 def _scalar(text: str) -> str | int | float:
-    """Return a text as a number where that is written back as the same text."""
+    """Return a text as a number if that number is written back as the same text."""
     if _INTEGER.fullmatch(text) and str(int(text)) == text:
         return int(text)
     if _NUMBER.fullmatch(text) and repr(float(text)) == text:

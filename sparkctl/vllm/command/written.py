@@ -29,7 +29,7 @@ _JSON_NAMES: Final = """
     weight-transfer-config
 """
 _JSON: Final = frozenset(_JSON_NAMES.split())
-"""Flags that take JSON, and whose parser does not say so in its type."""
+"""Flags that take JSON although the type of their parser does not say so."""
 _NEVER_TEXT: Final = "loads"
 _HINT: Final = "write a map in YAML, which is rendered as JSON"
 
@@ -45,7 +45,7 @@ def is_json_list(name: str) -> bool:
 
 
 def problems(args: Mapping[str, FlagValue]) -> Iterator[Finding]:
-    """Yield what no vLLM would take, each with the path of the value in ``args``."""
+    """Yield the values that no vLLM accepts, each with its path in ``args``."""
     for name, value in args.items():
         if "." in name:
             continue

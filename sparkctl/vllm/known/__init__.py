@@ -1,1 +1,1 @@
-"""What is known of flags beside their choices: what they do, what hurts with them on a GB10, which defaults changed."""
+"""Facts about flags beyond their choices: what they do, known problems on a GB10, and changed defaults."""

@@ -1,4 +1,4 @@
-"""What a release does where nothing is said, and what of that is otherwise in another release."""
+"""What a release does by default, and which of its defaults differ in another release."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from sparkctl.vllm.known.planned import PlannedServer
 
 _LEFT: Final = "None"
-"""As vLLM's sources write a default that is worked out when the server starts."""
+"""How vLLM's sources write a default that is computed when the server starts."""
 _ELSEWHERE: Final = re.compile(r"ROCM|AITER|DEEPEP|ALLREDUCE|RAY|^--(?:dcp|cp)-")
-"""What only other makers' GPUs, or several GPUs together, have."""
+"""Names that concern only GPUs of other makers, or several GPUs together."""
 
 
 class ChangedDefault(NamedTuple):
@@ -35,14 +35,14 @@ class ChangedDefault(NamedTuple):
     types: tuple[str, ...] = ()
 
     def matters(self, server: PlannedServer) -> bool:
-        """Return whether a server depends on it: nothing that it sets itself decides."""
+        """Return whether a server depends on this default: False if it sets the value itself."""
         given = {*server.flags, *server.variables}
         return not given.intersection((self.name, *self.without)) and server.types.issuperset(self.types)
 
 
 @cache
 def every() -> tuple[ChangedDefault, ...]:
-    """Return those of which it is known what follows."""
+    """Return the changed defaults whose consequences are known."""
     return tuple(
         ChangedDefault(
             name=entry["name"],
@@ -59,10 +59,10 @@ def every() -> tuple[ChangedDefault, ...]:
 
 
 def of(name: str, version: Version) -> str | None:
-    """Return what a flag (``--dtype``) or a variable is where it is not given, None where that is not known.
+    """Return the default of a flag (``--dtype``) or a variable; None if it is not known.
 
-    It is as Python writes it; "None" is what vLLM works out when it starts. Of a release between two known ones it is
-    the older one's.
+    It is as Python writes it; "None" means that vLLM computes it when it starts. A release between two known ones has
+    the default of the older one.
     """
     table = _table()["flags" if name.startswith("--") else "variables"]
     found = None
@@ -73,7 +73,7 @@ def of(name: str, version: Version) -> str | None:
 
 
 def between(before: PlannedServer, after: PlannedServer) -> list[str]:
-    """Return in sentences which defaults a server meets otherwise in another release; either may be the newer one."""
+    """Return in sentences which defaults of a server differ in another release; either release may be the newer one."""
     found = []
     for one in every():
         old, new = before.version >= one.since, after.version >= one.since
@@ -85,7 +85,7 @@ def between(before: PlannedServer, after: PlannedServer) -> list[str]:
 
 
 def _bare(before: PlannedServer, after: PlannedServer) -> Iterator[str]:
-    """Yield the defaults of the table that differ, but for those of which it is known what follows."""
+    """Yield the defaults of the table that differ, except those whose consequences are known."""
     said = {one.name for one in every()} | after.flags.keys() | after.variables.keys()
     for kind in ("flags", "variables"):
         for name, defaults in _table()[kind].items():

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class Pain(NamedTuple):
-    """One thing that is known. ``kind`` is flag, variable, docker, or release where it is about the vLLM itself.
+    """One known problem. ``kind`` is flag, variable, docker, or release if it concerns the vLLM itself.
 
-    ``says`` is a sentence, ``todo`` what helps ("": nothing is known), ``source`` public. The other fields say for
-    which servers it holds; what is empty does not matter. The model type gemma4 is gemma4_text, too.
+    ``says`` is a sentence, ``todo`` what helps ("" if nothing is known), ``source`` a public source. The other fields
+    say which servers it concerns; an empty field matches all. The model type gemma4 also stands for gemma4_text.
     """
 
     id: str
@@ -37,7 +37,7 @@ class Pain(NamedTuple):
     without: tuple[str, ...] = ()
 
     def holds(self, server: PlannedServer) -> bool:
-        """Return whether it is to be expected of a server."""
+        """Return whether a server is to expect this problem."""
         return (
             self._has_value(server)
             and (not self.versions or releases.within(server.version, self.versions))
@@ -59,7 +59,7 @@ class Pain(NamedTuple):
         return any(map(self.fits, found))
 
     def fits(self, value: str) -> bool:
-        """Return whether it is about this value."""
+        """Return whether the problem concerns this value."""
         return not self.value or re.fullmatch(self.value, value) is not None
 
 

@@ -14,7 +14,7 @@ FALSE: Final = "false"
 """The values of a switch: on by its name, off by its ``--no-`` form."""
 WINDOWS: Final = "windows"
 STATES: Final = "states"
-"""What of a model's layers matters: a sliding window, a recurrent state."""
+"""The layers that matter to known problems: those with a sliding window or a recurrent state."""
 
 
 class PlannedServer(NamedTuple):

@@ -1,4 +1,4 @@
-"""Which release of vLLM has a class for an architecture, and which parsers it has.
+"""The releases of vLLM that have a class for an architecture, and the parsers of each release.
 
 The facts are a data file, read out of released wheels by scripts/read_vllm_registry.py.
 """
@@ -26,7 +26,7 @@ def releases_of(architecture: str) -> tuple[Version, ...]:
 
 
 def has_parser(kind: str, name: str, version: Version) -> bool:
-    """Return whether a release has a parser; of one between two known releases, whether the older of them has it.
+    """Return whether a release has a parser; a release between two known ones is judged by the older of them.
 
     ``kind`` is ``TOOLS`` or ``REASONING``.
     """

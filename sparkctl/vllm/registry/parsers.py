@@ -1,4 +1,4 @@
-"""Which parser of tool calls, and which of reasoning, goes with a model, by its type and by its chat template. Pure."""
+"""The parsers of tool calls and of reasoning for a model, chosen by its type and its chat template. Pure."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _SECTIONS: Final = {TOOLS: "tool", REASONING: "reasoning"}
 _ASKS_FOR_TOOLS: Final = re.compile(r"\btools\b")
 _THINKS: Final = re.compile(r"think", re.IGNORECASE)
 LONGEST: Final = 1_000_000
-"""Characters of a chat template that are looked at: the longest known has 30,000."""
+"""How many characters of a chat template are searched: the longest known has 30,000."""
 
 
 class KnownParser(NamedTuple):
-    """A parser, the types of models that it is for, what their chat templates have, and who says so."""
+    """A parser, the model types that it is for, texts in their chat templates, and the source."""
 
     parser: str
     types: frozenset[str]
@@ -29,7 +29,7 @@ class KnownParser(NamedTuple):
 
 
 class ChosenParser(NamedTuple):
-    """The parser for a model, None for none, and why. ``guessed``: not both its type and its template say so."""
+    """The parser for a model (None: none), and why. ``guessed``: its type and its template do not both confirm it."""
 
     name: str | None
     why: str
@@ -40,7 +40,7 @@ class ChosenParser(NamedTuple):
 def chosen(kind: str, model_type: str, template: str | None, version: Version) -> ChosenParser:
     """Return the parser of a kind (``TOOLS`` or ``REASONING``) for a model served by a release.
 
-    ``template`` is its chat template, None where it was not read, "" where it has none.
+    ``template`` is the model's chat template, None if it was not read, "" if the model has none.
     """
     typed = [one for one in _known(kind) if model_type in one.types]
     if template is None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sparkctl.world.docker.errors import Endpoint
 
 PURPOSE: Final = "image"
-"""What the throwaway containers are for in which images are built."""
+"""The purpose, in their labels, of the throwaway containers in which images are built."""
 COMMIT_S: Final = 3600
 """How long the engine may write an image, which answers at the end alone: a bound of ours, of minutes for some GB."""
 _PIDS: Final = 4096
@@ -83,7 +83,7 @@ def built(client: APIClient, label: str) -> list[BuiltImage]:
 
 
 def discard(client: APIClient, image: str) -> None:
-    """Remove a tag, or the image of an id. What it was built on stays.
+    """Remove a tag, or the image with an id. The image that it was built on stays.
 
     Raises:
         docker.errors.DockerException: as the SDK raises.

@@ -33,9 +33,9 @@ _BY_ITSELF: Final[dict[str, tuple[object, ...]]] = {
     "Runtime": ("runc",),
     "ShmSize": (64 * MIB,),
 }
-"""What the engine writes where nothing is ordered, beside null, 0, "", [] and {}."""
+"""Values that the engine writes if nothing is ordered, beside null, 0, "", [] and {}."""
 _OWN: Final = frozenset({"ConsoleSize", "ContainerIDFile", "MaskedPaths", "ReadonlyPaths", "VolumeDriver"})
-"""What says nothing of what was ordered: it follows from the client, from ``Privileged``, or from the mounts."""
+"""Keys that are no part of an order: they follow from the client, from ``Privileged``, or from the mounts."""
 _READ: Final = frozenset(
     {
         *("AutoRemove", "Binds", "CapAdd", "CapDrop", "CpusetCpus", "DeviceRequests", "Devices", "Dns", "ExtraHosts"),
@@ -106,7 +106,7 @@ def _pairs(variables: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 
 def _said(host: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401  (JSON)
-    """Return a value of HostConfig, None where it is as the engine has it by itself."""
+    """Return a value of HostConfig, None if it is the engine's default."""
     value = host.get(key)
     return None if not value or value in _BY_ITSELF.get(key, ()) else value
 

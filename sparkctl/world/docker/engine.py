@@ -50,7 +50,7 @@ _SHORTEST_ID: Final = 12
 _KNOWN_S: Final = 5.0
 """For so long an engine is who it was when it was last asked: one `up` wants to know it sixteen times."""
 _BEING_REMOVED: Final = "dead or marked for removal"
-"""What the engine says, with the code 409, of the log of a container whose removal is under way."""
+"""The engine's message, with status 409, about the log of a container that is being removed."""
 
 
 def connect(
@@ -86,7 +86,7 @@ def connect(
 
 
 def _this_host() -> HostFacts:
-    # What the kernel counts as MemTotal, which is what an engine reports of its host.
+    # The kernel's MemTotal, which is what an engine reports about its host.
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return HostFacts(platform.node(), platform.release(), total)
 
@@ -97,7 +97,7 @@ def _api_of(client: APIClient) -> tuple[int, ...]:
 
 
 def _where(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Return the address, and the TLS settings where there are any, as the docker command line finds them."""
+    """Return the address, and the TLS settings if there are any, as the docker command line finds them."""
     with Endpoint("", 0).asked("use the address in DOCKER_HOST"):
         found: dict[str, Any] = dict(kwargs_from_env(dict(environment)))
     if "base_url" in found:
@@ -187,7 +187,7 @@ class DockerEngine:
         return inspected if theirs else None
 
     def creation(self, name: str) -> Creation | None:
-        """Return how the container with this name or id was created, or None where there is no such container."""
+        """Return how the container with this name or id was created, or None if there is no such container."""
         inspected = self._inspected(name)
         if inspected is None:
             return None
@@ -292,7 +292,7 @@ class DockerEngine:
         return tuple(int(row[column]) for row in table["Processes"] or ())
 
     def read_file(self, container: str, path: str) -> bytes | None:
-        """Return a file as a process of the running container sees it, or None when there is none."""
+        """Return a file as a process in the running container sees it, or None if there is none."""
         found = self._found(container)
         with self._asked(f"read {path} in the container {found.name}"):
             return image_files.read_in_container(self._client, found, path)
@@ -308,7 +308,7 @@ class DockerEngine:
             return python.packages(self._client, reference, names, self._process)
 
     def imported(self, container: str, files: Sequence[tuple[str, str | None]]) -> Mapping[str, ImportedFile] | None:
-        """Return what the Python of a running container makes of some files, or None where it has no Python."""
+        """Return how the Python of a running container imports some files, or None if it has no Python."""
         found = self._found(container)
         with self._asked(f"ask the Python of the container {found.name} for {len(files)} files"):
             return python.imported(self._client, found, files)

@@ -1,4 +1,4 @@
-"""What the SDK and the engine say when something fails, turned into a cause and a fix.
+"""Messages of the SDK and the engine about failures, turned into a cause and a fix.
 
 No exception of the SDK, of requests or of the socket below leaves the adapter: each call is made inside
 :meth:`Endpoint.asked`. The engine's texts are those of Docker 20.10 to 29; where a text was found is beside it.
@@ -218,7 +218,7 @@ def _raise(error: BaseException) -> NoReturn:
 
 
 def _silent(_doing: str) -> None:
-    """Tell nobody."""
+    """Report nothing to anybody."""
 
 
 class Endpoint(NamedTuple):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sparkctl.world.engine import Container
 
 READER: Final = "reader"
-"""What the throwaway containers are for in which an image is looked into."""
+"""The purpose, in their labels, of the throwaway containers in which an image's files are read."""
 _NO_SUCH_PROGRAM: Final = (126, 127)  # as a shell counts: it cannot be run, there is none
 _GONE: Final = ("No such file or directory", "Not a directory")
 _FOLDER: Final = 1 << 31  # os.ModeDir of Go, in the mode that the engine reports
@@ -40,7 +40,7 @@ except OSError as error:
 
 
 def read_in_container(client: APIClient, container: Container, path: str) -> bytes | None:
-    """Return a file as a process of the running container sees it, or None when there is none.
+    """Return a file as a process in the running container sees it, or None if there is none.
 
     A process of the container reads it, because ``get_archive`` looks at the layers and the mounts' present sources.
 

@@ -1,4 +1,4 @@
-"""What the engine says about itself, its containers and its images, as sparkctl's values."""
+"""The engine's answers about itself, its containers and its images, as sparkctl's values."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _PARTS: Final = {
     "user": "User",
     "workdir": "WorkingDir",
 }
-"""What decides how an image runs, by the engine's own words for it."""
+"""Settings that decide how an image runs, by the engine's own names for them."""
 
 
 class HostFacts(NamedTuple):
-    """What tells this machine from another: its name, kernel release and MemTotal in bytes."""
+    """The values that distinguish this machine from another: its name, kernel release and MemTotal in bytes."""
 
     name: str
     kernel: str
@@ -58,7 +58,7 @@ def container_of(inspected: Mapping[str, Any]) -> Container:
         finished_at=seconds(state.get("FinishedAt")),
         mounts=tuple((m.get("Source", ""), m["Destination"], not m.get("RW", True)) for m in inspected["Mounts"]),
         command=tuple(config.get("Cmd") or ()),
-        # `--env NAME` of a variable that the operator has not stands there without a value: the process has none.
+        # `--env NAME` without a value, if the operator has no such variable: the process does not have it.
         env=tuple(_pair(variable) for variable in config.get("Env") or () if "=" in variable),
         settings=settings.of_spec(_options(config, inspected.get("HostConfig") or {})),
     )

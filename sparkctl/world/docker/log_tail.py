@@ -81,7 +81,7 @@ class DockerLogTail:
         self._thread.start()
 
     def read(self) -> list[str]:
-        """Return the lines that came since the last call, without their line ends; [] when there is none."""
+        """Return the lines since the last call, without their line ends; [] if there are none."""
         lines = []
         with suppress(IndexError):
             while True:
@@ -102,7 +102,7 @@ class DockerLogTail:
             except NotFound:
                 return
             except SDK_ERRORS:
-                pass  # whoever waits for the container asks the engine too, and shows its error
+                pass  # a caller that waits for the container asks the engine too, and reports its error
             self._closed.wait(_AGAIN_S)
 
     def _follow(self) -> bool:

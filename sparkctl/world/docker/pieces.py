@@ -1,4 +1,4 @@
-"""What the engine sends in pieces, read within bounds: an image, a container or its log can be without an end."""
+"""Data that the engine sends in pieces, read within bounds: an image, a container or its log may be endless."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 MOST_FILE: Final = 64 * MIB
-"""Bytes of one file that is read out of an image or a container: as of a mod's file on this host."""
+"""The largest file, in bytes, that is read from an image or a container: as for a mod's file on this host."""
 MOST_WRITTEN: Final = 8 * MIB
 """Bytes of what a program wrote that was asked something: an answer has some KiB."""
 MOST_LOG: Final = 64 * MIB
@@ -77,7 +77,7 @@ def end(pieces: Iterable[bytes], most: int) -> bytes:
 
 @contextmanager
 def closed(stream: object) -> Iterator[None]:
-    """Close the line behind a stream of the SDK at the end, however that comes, as the SDK does where it reads all."""
+    """Close the connection behind an SDK stream at the end, however it ends, as the SDK does if it reads everything."""
     try:
         yield
     finally:
@@ -104,7 +104,7 @@ def log_end(client: APIClient, container: str, lines: int) -> bytes:
 
 
 def only_file(archive: bytes, most: int, what: str) -> bytes | None:
-    """Return the first file of a tar archive, None where it has none.
+    """Return the first file of a tar archive, None if it has none.
 
     Raises:
         EngineError: it is no archive, or the file has more than ``most`` bytes.

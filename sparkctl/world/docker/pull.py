@@ -81,7 +81,7 @@ class _Layer:
 
 
 class Layers:
-    """The layers of one image while it is fetched."""
+    """The layers of one image during a pull."""
 
     def __init__(self) -> None:
         self._layers: dict[str, _Layer] = {}
@@ -150,7 +150,7 @@ class _Stream:
         threading.Thread(target=self._run, name=f"pull of {reference}", daemon=True).start()
 
     def events(self) -> Iterator[Mapping[str, Any]]:
-        """Yield the events; when none came for ``silence_s`` seconds, ask whether the engine is there."""
+        """Yield the events; if none came for ``silence_s`` seconds, ask whether the engine is still there."""
         while True:
             try:
                 event = self._events.get(timeout=self._silence_s)
@@ -164,7 +164,7 @@ class _Stream:
             yield event
 
     def stop(self) -> None:
-        """Let the thread end at the next event; the engine gives a pull up when nobody reads of it any more."""
+        """Let the thread end at the next event; the engine aborts a pull when nobody reads its events any more."""
         self._stopped.set()
 
     def _run(self) -> None:

@@ -38,7 +38,7 @@ for one in metadata.distributions():
         found.setdefault(re.sub("[-_.]+", "-", name).lower(), str(one.version))
 print(json.dumps({"installed": found}))
 """
-"""Names as PEP 503 normalizes them; of two of one name the first is imported."""
+"""Names as PEP 503 normalizes them; if two have one name, the first is imported."""
 
 
 def packages(client: APIClient, reference: str, names: Sequence[str], process: str) -> dict[str, Package]:
@@ -78,7 +78,7 @@ def installed(client: APIClient, reference: str, process: str) -> dict[str, str]
 def imported(
     client: APIClient, container: Container, files: Sequence[tuple[str, str | None]]
 ) -> dict[str, ImportedFile] | None:
-    """Return what the Python of a running container makes of some files, or None where it has no Python.
+    """Return how the Python of a running container imports some files, or None if it has no Python.
 
     Raises:
         EngineError: it answers something else.

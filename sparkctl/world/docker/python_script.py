@@ -1,4 +1,4 @@
-"""What a Python says of itself, from inside an image or a container; its text is handed to that Python.
+"""Questions to a Python inside an image or a container; the text of this module is handed to that Python.
 
 It runs under whatever Python is there (3.9 and newer), so it needs nothing but the standard library, and imports
 none of the packages that it is asked about. The request is JSON: ``packages`` are names, ``files`` are pairs of a path
@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 
 STARTER = "import sys; exec(compile(sys.argv[1], 'inside', 'exec'))"
-"""What ``python -c`` runs: the text of this module is its first argument, the request its second."""
+"""The program for ``python -c``: its first argument is the text of this module, the second the request."""
 _FLAGS = slice(4, 8)
 _CODE = slice(16, None)
 _UNCHECKED = 1
@@ -86,7 +86,7 @@ def package(name: str) -> dict[str, object]:
 
 
 def module_of(path: str) -> str | None:
-    """Return the name by which a file would be imported, or None where it is not below ``sys.path``."""
+    """Return the name by which a file would be imported, or None if it is not below ``sys.path``."""
     real = os.path.realpath(path)
     entries = sorted((os.path.realpath(entry) for entry in sys.path if entry), key=len, reverse=True)
     for entry in entries:

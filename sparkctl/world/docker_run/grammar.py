@@ -110,7 +110,7 @@ def _parsed(words: tuple[str, ...]) -> ContainerSpec:
 
 
 def divided(words: Sequence[str]) -> tuple[list[Given], int]:
-    """Return the options of a ``docker run`` command, and the position of its image (the end where there is none).
+    """Return the options of a ``docker run`` command, and the position of its image (the end if there is none).
 
     Unlike for ``parse``, also options that docker has and no ContainerSpec carries; values are not looked at.
 
@@ -122,7 +122,7 @@ def divided(words: Sequence[str]) -> tuple[list[Given], int]:
 
 
 def fields_of(given: Sequence[Given]) -> dict[str, Any]:
-    """Return the fields of a ContainerSpec that options say, several of one kind as a list.
+    """Return the fields of a ContainerSpec that the options set, several of one kind as a list.
 
     Raises:
         InputError: a value that docker would not take, or an option that no ContainerSpec carries.
@@ -142,7 +142,7 @@ def words(spec: ContainerSpec, verb: str = "run") -> list[str]:
 
 
 def labelled(words: Sequence[str], labels: Mapping[str, str]) -> list[str]:
-    """Return the command with labels besides its own, behind its ``--name`` where it has one.
+    """Return the command with additional labels, placed after its ``--name`` if it has one.
 
     Raises:
         InputError: as for ``parse``.
@@ -171,7 +171,7 @@ def shell_text(words: Sequence[str], *, ascii_only: bool = False) -> str:
 
 
 def _line_starts(words: Sequence[str]) -> Iterable[int]:
-    """Return where lines start: at options, the image, the command and its flags; at none in words of another kind."""
+    """Return where lines start: at options, the image, the command and its flags; nowhere in words of another kind."""
     try:
         _, position = _verb(words)
         given, image = _scan(words, position)
@@ -191,7 +191,7 @@ def _verb(words: Sequence[str]) -> tuple[str, int]:
 
 
 def _scan(words: Sequence[str], position: int, *, others: bool = False) -> tuple[list[Given], int]:
-    """Return the options from ``position`` on, and the position of the first word that is none.
+    """Return the options from ``position`` on, and the position of the first word that is not an option.
 
     ``others``: options that docker has and no ContainerSpec carries are among them.
     """
@@ -209,7 +209,7 @@ def _scan(words: Sequence[str], position: int, *, others: bool = False) -> tuple
 
 
 def _is_bare(name: str, *, others: bool) -> bool | None:
-    """Return whether an option takes no value; None where there is no such option."""
+    """Return whether an option takes no value; None if there is no such option."""
     if name in _ROWS:
         return _ROWS[name][0].bare
     return name in BARE_NOT_CARRIED if others and name in NOT_CARRIED else None
@@ -316,7 +316,7 @@ def _spec(image: str, command: tuple[str, ...], fields: dict[str, Any]) -> Conta
 
 
 def _written(spec: ContainerSpec, field: str) -> Iterator[str]:
-    """Yield the words that say one field; none when it is what docker takes without them."""
+    """Yield the words for one field; none if the field has docker's default."""
     value = _value(spec, field)
     if not field or value == _value(_EMPTY, field):
         return

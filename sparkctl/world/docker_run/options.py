@@ -160,5 +160,5 @@ NOT_CARRIED: Final = frozenset(
 BARE_NOT_CARRIED: Final = frozenset(
     {"disable-content-trust", "help", "publish-all", "quiet", "sig-proxy", "use-api-socket"}
 )
-"""Those that take no value."""
+"""Options that take no value."""
 SHORT_NOT_CARRIED: Final = {"a": "attach", "c": "cpu-shares", "P": "publish-all", "q": "quiet"}

@@ -83,7 +83,7 @@ def expected(what: str, found: str) -> InputError:
 
 
 def one_of(choices: Collection[str], *, prefixes: tuple[str, ...] = ()) -> Callable[[str], str]:
-    """Return a reader of one of the choices, or of one of the prefixes with a name after it."""
+    """Return a reader for one of the choices, or for one of the prefixes followed by a name."""
 
     def read(text: str) -> str:
         if text in choices or any(text.startswith(prefix) and len(text) > len(prefix) for prefix in prefixes):
@@ -113,7 +113,7 @@ def boolean(text: str) -> bool:
 
 
 def nonempty(text: str) -> str:
-    """Read any text but none."""
+    """Read a text that is not empty."""
     if not text:
         raise InputError("expected a value, found an empty word")
     return text
@@ -129,14 +129,14 @@ def image(text: str) -> str:
 
 
 def container_name(text: str) -> str:
-    """Read a container's name; none is docker's choice."""
+    """Read a container's name; an empty one leaves the choice to docker."""
     if text and not _NAME.fullmatch(text):
         raise expected("letters, digits, '_', '.' and '-', at least two", text)
     return text
 
 
 def absolute(text: str) -> str:
-    """Read an absolute path, or none."""
+    """Read an absolute path, or an empty text."""
     if text and not text.startswith("/"):
         raise expected("an absolute path", text)
     return text

@@ -28,7 +28,7 @@ _LONGEST_NAME: Final = 1000
 """Characters of a model's name, a choice: it is compared, shown and told again and again."""
 _DEEP: Final = 200
 _PARTS: Final = 4_000_000
-"""Values of one body: a batch of embeddings as token numbers has one for each token."""
+"""The most values in one body: a batch of embeddings as token numbers has one value for each token."""
 LONG: Final = MIB
 """A body that is longer is read in a thread, and its pictures are not read, a choice: below it takes some 10 ms."""
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -77,7 +77,7 @@ class HeldBodies:
 
 
 class _SaidByBody(NamedTuple):
-    """What a body says: its model, whether it wants a stream, and what of it was read."""
+    """What was read of a body: its model, whether it wants a stream, and the parsed part."""
 
     model: str
     stream: bool
@@ -117,7 +117,7 @@ async def whole_body(request: web.BaseRequest, most: int, bounds: Bounds, held: 
     if announced > most:
         _too_long(most)
     _continue(request)
-    body = bytearray()  # grows in place: many pieces of one of 64 MiB would be copied at once, and hold up the loop
+    body = bytearray()  # grows in place: joining many pieces of 64 MiB at once would block the loop
     length = 0
     try:
         async with asyncio.timeout(bounds.body_all_s), asyncio.timeout(bounds.body_s) as silence:

@@ -1,4 +1,4 @@
-"""One request from the handler's first word about it to its last: held, refused, forwarded, answered, broken off."""
+"""One request from its handler's first decision to its end: held, refused, forwarded, answered, or broken off."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Asked:
             await self._refuse(Refuse(500, "internal_error", f"sparkctl failed: {type(error).__name__}"))
 
     async def _done(self, decision: Decision) -> Decision | None:
-        """Do what was decided, and return what is to be done instead, None where that was all."""
+        """Carry out a decision, and return the one that replaces it, None if there is none."""
         if isinstance(decision, Wait):
             return await self._wait(decision)
         if isinstance(decision, Forward):
@@ -195,7 +195,7 @@ class Asked:
         return None
 
     async def _judged(self, to: Forward, answer: aiohttp.ClientResponse) -> Decision | None:
-        """Read an answer's beginning, or all of it where it is judged, before the client sees any of it."""
+        """Read the beginning of an answer, or all of it if it is judged, before the client sees any of it."""
         events = answer.content_type == _EVENTS
         try:
             if to.judge is None or events:
@@ -294,7 +294,7 @@ class Asked:
 
 
 def _message(body: bytes) -> str:
-    """Return what a server says in an error, in either API's form; all of its body where it has neither."""
+    """Return the message of a server's error, in either API's form; the whole body if it has neither form."""
     text = body[:_WORDS_OF_ERROR].decode("utf-8", "replace")
     try:
         said = json.loads(text)["error"]["message"]

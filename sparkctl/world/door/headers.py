@@ -1,4 +1,4 @@
-"""Which headers go through the door, either way. Pure.
+"""The headers that pass the door in either direction. Pure.
 
 To a server: a list of what is allowed, so that neither a key nor a cookie nor what is about one connection goes on
 (RFC 9110, 7.6.1). To a client: all but what is about a connection, or about the server itself.
@@ -27,11 +27,11 @@ _BEARER: Final = "bearer "
 _WISH: Final = "x-sparkctl-"
 _NAME: Final = "sparkctl"
 UNBUFFERED: Final[Mapping[str, str]] = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache"}
-"""What keeps a proxy before the door from collecting a stream (mostlygeek/llama-swap#236)."""
+"""The header that stops a proxy before the door from buffering a stream (mostlygeek/llama-swap#236)."""
 
 
 def request_id(given: str, taken: Iterable[str]) -> str:
-    """Return the client's id of a request where it is one and no request has it now, else a new one."""
+    """Return the client's id of a request if it is valid and no present request has it, else a new one."""
     return given if _ID.fullmatch(given) and given not in taken else f"req_{secrets.token_hex(12)}"
 
 

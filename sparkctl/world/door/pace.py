@@ -36,7 +36,7 @@ class PieceRate:
 
 
 class StreamPace:
-    """When the streams of a door go on after a piece: at once, or where there are too many at the next beat."""
+    """When the streams of a door continue after a piece: at once, or at the next beat if there are too many."""
 
     def __init__(self, bounds: Bounds) -> None:
         self._rate = PieceRate(bounds.pieces_a_second, bounds.piece_rest_s)

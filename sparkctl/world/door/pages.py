@@ -29,7 +29,7 @@ class FoundPage(NamedTuple):
 
 
 class PageTable:
-    """Which page a path is. Paths are compared as they came, as those of models are."""
+    """Finds the page of a path. Paths are compared literally, as those of models are."""
 
     def __init__(self, pages: Pages) -> None:
         self._exact: dict[str, dict[str, Page]] = {}

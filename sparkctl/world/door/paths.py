@@ -24,7 +24,7 @@ class KnownPath(NamedTuple):
     form: Form
     methods: frozenset[str] = frozenset({"POST"})
     model: str | None = None
-    """The model that the path itself names, None: it names none."""
+    """The model in the path itself, None if it contains none."""
 
 
 _JSON_V1: Final = ("chat/completions", "completions", "responses", "embeddings", "messages", "messages/count_tokens")

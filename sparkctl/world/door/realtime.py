@@ -23,7 +23,7 @@ _GOING_AWAY: Final = 1001
 _BROKEN: Final = 1006
 _SERVER_FAILED: Final = 1011
 _NOT_SENT: Final = frozenset({1004, 1005, 1006, 1015})
-"""Codes that say how a connection ended, and that nobody may send (RFC 6455, 7.4.1)."""
+"""Codes for the end of a connection that must never be sent (RFC 6455, 7.4.1)."""
 
 
 class Sockets:

@@ -27,7 +27,7 @@ _LOG: Final = logging.getLogger("sparkctl")
 _SILENT: Final = logging.getLogger("sparkctl.door.http")
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
-"""Where aiohttp tells of requests that are no HTTP: anybody can send them, as many as they like."""
+"""The logger in which aiohttp reports requests that are no HTTP: anybody can send as many as they like."""
 _BACKLOG: Final = 1024
 _LOOKS: Final = 4
 """How often within ``Bounds.unread_s`` is looked for clients that do not read."""
@@ -38,7 +38,7 @@ _MOST_WORDS: Final = 300
 
 
 class _Connection(web.RequestHandler):
-    """A client's connection, of which what is no HTTP is answered in JSON, as everything else is."""
+    """A client's connection; malformed requests are answered in JSON, as all others are."""
 
     __slots__ = ()
 
@@ -132,7 +132,7 @@ class HttpDoor:
         self._watch = asyncio.create_task(self._look_for_unread())
 
     def cancel(self, request: str) -> bool:
-        """Break a request off; False where it is over."""
+        """Break a request off; return False if it is already over."""
         asked = self._asked.get(request)
         if asked is None:
             return False

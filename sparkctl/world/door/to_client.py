@@ -38,7 +38,7 @@ class ToClient:
 
     @property
     def response(self) -> web.StreamResponse:
-        """What aiohttp's server wants back."""
+        """The response object that aiohttp's server expects back."""
         return self._response if self._response is not None else web.Response(status=500)
 
     async def begin(self, status: int, headers: Iterable[tuple[str, str]], length: int | None = None) -> None:
@@ -118,7 +118,7 @@ class ToClient:
             asyncio.get_running_loop().call_later(_FLUSHED_WITHIN_S, transport.abort)
 
     def abort(self) -> None:
-        """End the connection at once; whoever answers it is cancelled."""
+        """Close the connection at once; the task that answers it is cancelled."""
         transport = self._request.transport
         if transport is not None:
             transport.abort()

@@ -32,7 +32,7 @@ ASK_S: Final = 5
 ASKS: Final = 3
 """A host that says nothing for so many seconds is asked whether it is there, so often: a choice, 15 s in all."""
 FAULTS: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
-"""What aiohttp's client raises of a server that is absent, breaks off or answers no HTTP."""
+"""Errors of aiohttp's client for a server that is absent, breaks off or answers no HTTP."""
 
 _NOT_CONNECTED: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
@@ -43,7 +43,7 @@ _WORDS: Final = (
     ((ConnectionError, aiohttp.ClientOSError), "broke the connection off"),
     (TimeoutError, "did not accept the connection in time"),
 )
-"""What a fault of a server was, in words, the first that it is."""
+"""The words for a server's fault, by the first matching class."""
 
 
 class ServerDiedError(Exception):
@@ -174,7 +174,7 @@ def _died(error: Exception) -> ServerDiedError:
 
 
 def line_to(address: tuple[int, int, int, str, tuple[str, int]]) -> sockets.socket:
-    """Return a socket for an address; the silence of one that is not this host's own is asked about."""
+    """Return a socket for an address; if the address is not this host's own, its silence is checked by probes."""
     family, kind, protocol, _, (host, *_port) = address
     found = sockets.socket(family, kind, protocol)
     if not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
@@ -218,7 +218,7 @@ class EndsWithConnection:
 
 
 def _taken(closed: asyncio.Future[None]) -> None:
-    """Take note of how a connection ended, so that asyncio does not tell that nobody did."""
+    """Read how a connection ended, so that asyncio does not report that nobody did."""
     if not closed.cancelled():
         closed.exception()
 

@@ -72,14 +72,14 @@ class DiskFiles:
         path.unlink(missing_ok=True)
 
     def content(self, path: Path) -> bytes | None:
-        """Return what is in a file; None where there is none, or it cannot be read."""
+        """Return the content of a file; None if there is none, or it cannot be read."""
         try:
             return regular_file.read_bytes(path, _MOST)
         except InputError:
             return None
 
     def names(self, folder: Path) -> list[str]:
-        """Return the names of the files in a folder, in order; [] where it is not there, or cannot be read."""
+        """Return the names of the files in a folder, in order; [] if it is missing, or cannot be read."""
         try:
             return sorted(path.name for path in folder.iterdir() if path.is_file())
         except OSError:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MOST_BYTES: Final = 8 * MIB
-"""Of one answer: a choice. The largest of a vLLM are /metrics (0.05 MiB on a small server) and the tokens of a text."""
+"""Bytes of one answer: a choice. A vLLM's largest are /metrics (0.05 MiB on a small server) and a text's tokens."""
 MOST_HEAD_BYTES: Final = 64 * KIB
-"""Of an answer's head, which has some 200 bytes from a vLLM; uvicorn takes as much of a request's."""
+"""Bytes of an answer's head; a vLLM's has some 200. uvicorn has the same limit for a request's head."""
 _PIECE: Final = 64 * KIB
 _WORDS: Final = 120
 

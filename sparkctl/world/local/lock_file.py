@@ -1,4 +1,4 @@
-"""The file of a lock in a folder for all: made so that those who reach the engine can open it, and nobody else can.
+"""The file of a lock in a shared folder, made so that only those who reach the engine can open it.
 
 Whoever can open a file can hold its lock for as long as they like. An engine's door (its socket, a simulated Spark's
 folder) says by its owner, its group and its mode who reaches it; the lock has the same, and whatever else somebody has
@@ -22,7 +22,7 @@ _READS_AND_WRITES: Final = 0o666
 
 
 class Access(NamedTuple):
-    """Who may open a lock: a mode, and the owner or the group that it speaks of (None: anybody's)."""
+    """Who may open a lock: a mode, and the owner or the group that it applies to (None: anybody's)."""
 
     mode: int
     owner: int | None = None
@@ -33,7 +33,7 @@ FOR_ALL: Final = Access(_READS_AND_WRITES)
 
 
 def access(door: Path | None) -> Access:
-    """Return who may open the lock of an engine: whoever may write to its door. Without a door on this host, all.
+    """Return who may open the lock of an engine: everybody who may write to its socket; without a socket here, all.
 
     A door that is not there yet is this user's own.
     """

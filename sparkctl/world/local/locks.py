@@ -39,7 +39,7 @@ def shared_folder() -> Path:
 
 
 def whoami() -> str:
-    """Return who holds a lock, for whoever waits for it: user, process, and the command without its arguments.
+    """Return the holder of a lock, for those who wait: user, process, and the command without its arguments.
 
     Every user of the host can read it.
     """
@@ -87,7 +87,7 @@ class FileLocks:
         return processes.me()
 
     def lives(self, process: str) -> bool | None:
-        """Return whether a process still runs; None where that cannot be known from here."""
+        """Return whether a process still runs; None if that cannot be known from here."""
         return processes.lives(process)
 
     @contextmanager
@@ -150,7 +150,7 @@ class FileLocks:
             time.sleep(_POLL_S)
 
     def _open(self, engine_id: str) -> tuple[Path, int]:
-        """Open the engine's lock file, which all who reach it share; what is in its place and none is passed over."""
+        """Open the engine's lock file, which all who reach it share; other things in its place are skipped."""
         try:
             for path in self._paths(engine_id):
                 if not os.path.lexists(path):

@@ -25,7 +25,7 @@ _MOST_FILE: Final = 64 * MIB
 _TOKEN_WANTED: Final = (401, 403)
 _OK: Final = 200
 _PLATFORMS: Final = tuple(f"manylinux_2_{minor}_aarch64" for minor in range(17, 40))
-"""Of the wheels for Linux on arm64, as a GB10 runs them; the Python files are those of every platform."""
+"""Platforms of wheels for Linux on arm64, which a GB10 runs; their Python files are the same on every platform."""
 
 
 class NetworkFetcher:

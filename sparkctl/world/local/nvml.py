@@ -1,4 +1,4 @@
-"""What NVML says of the GPUs of this machine, each fact on its own: what one driver does not report hides no other.
+"""NVML's facts about the GPUs of this machine, each read separately: an unreported fact hides no other one.
 
 On a GB10 NVML has no memory totals (NOT_SUPPORTED) but a process list with exact bytes: nvitop#208, vllm#55828. On a
 card with its own memory CUDA has less than NVML's total: that counts what the driver keeps for itself, which the second
@@ -90,7 +90,7 @@ class Nvml:
         )
 
     def _memory(self, handle: Any) -> tuple[int | None, int | None]:  # noqa: ANN401  (a pointer of NVML's)
-        """Return the total and the free bytes as CUDA has them; None where they are not reported."""
+        """Return the total and the free bytes as CUDA counts them; None if they are not reported."""
         library = self._library
         memory = self._or_none(lambda: library.nvmlDeviceGetMemoryInfo(handle, version=library.nvmlMemory_v2))
         reserved = memory.reserved if memory else 0

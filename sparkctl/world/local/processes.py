@@ -1,4 +1,4 @@
-"""Which process made something, and whether that process still runs.
+"""The process that made something, and whether it still runs.
 
 A process is written as HOST~BOOT~NAMESPACE~PID~START: after a kill, its number alone is soon another process's.
 """
@@ -17,7 +17,7 @@ _PROC: Final = Path("/proc")
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _ENDED: Final = {"Z", "X", "x"}  # it has ended and its parent has not asked how; dead (proc(5))
 _STATE, _START = 0, 19
-"""Where the state and the start are among the fields of /proc/PID/stat after the name (proc(5): fields 3 and 22)."""
+"""The positions of the state and the start among the fields of /proc/PID/stat after the name (proc(5): 3 and 22)."""
 
 
 def me() -> str:
@@ -26,7 +26,7 @@ def me() -> str:
 
 
 def lives(process: str) -> bool | None:
-    """Return whether a process still runs; None where that cannot be known from here.
+    """Return whether a process still runs; None if that cannot be known from here.
 
     It cannot be known of a process of another host or of another container, of one that /proc hides, and of a text
     that ``me`` did not write.
@@ -65,7 +65,7 @@ def began(number: int) -> str | None:
 
 
 def cgroup(number: int) -> str:
-    """Return the folder of a process's cgroup v2, "" where it has none, or it is the host's root."""
+    """Return the folder of a process's cgroup v2, "" if it has none, or it is the host's root."""
     try:
         lines = (_PROC / str(number) / "cgroup").read_text().splitlines()
     except OSError:
@@ -76,7 +76,7 @@ def cgroup(number: int) -> str:
 
 
 def _exists(number: int) -> bool | None:
-    """Return False where there is no process of this number, None where there is one that cannot be looked at."""
+    """Return False if there is no process with this number, None if there is one that cannot be looked at."""
     try:
         os.kill(number, 0)
     except ProcessLookupError:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MOST_BYTES: Final = 64 * MIB
-"""Of one answer: a choice. The largest is a file's content; the facts of a machine are a few KiB."""
+"""The most bytes of one answer: a choice. The largest is a file's content; the facts of a machine are a few KiB."""
 _BOUNDS: Final = JsonBounds(MOST_BYTES)
 ASK_S: Final = 20.0
-"""For so long a short question may take: a choice, twice nvidia-smi's own bound."""
+"""How long a short question may take, in seconds: a choice, twice nvidia-smi's own bound."""
 
 
 class Wire(Protocol):
@@ -41,7 +41,7 @@ class Wire(Protocol):
 
 
 class Asks:
-    """Asks over ``line``. A thread hands out the answers, another one says every 10 s that this process lives."""
+    """Asks over ``line``. One thread hands out the answers, another one sends a sign of life every 10 s."""
 
     def __init__(self, line: Wire) -> None:
         self._line = line
@@ -59,7 +59,7 @@ class Asks:
         within_s: float | None = ASK_S,
         told: Callable[[Any], None] = lambda _: None,
     ) -> Any:  # noqa: ANN401  (what JSON has)
-        """Return the answer; ``told`` gets what is told before it is there. ``within_s`` None: however long it takes.
+        """Return the answer; ``told`` receives the messages before it. ``within_s`` None: however long it takes.
 
         Raises:
             InputError: the other side says so.

@@ -1,4 +1,4 @@
-"""Host, Models, Files and Locks of another host: each question is asked there, by the code that a host asks itself."""
+"""Host, Models, Files and Locks of another host: each question is answered there, by the code used for this host."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 LONGEST_S: Final = 600.0
 """How long a command may hold the lock of an engine, as ``world.local.locks`` has it."""
 _DISK_S: Final = 60.0
-"""For so long a look at a disk may take: a cache of models has thousands of files."""
+"""How long a look at a disk may take, in seconds: a cache of models has thousands of files."""
 _SYNC_S: Final = 600.0
-"""For so long a disk may take to write what is in its cache: a choice, for a shard of 50 GB on a slow one."""
+"""How long a disk may take to write its cache, in seconds: a choice, for a shard of 50 GB on a slow one."""
 
 
 class RemoteHost:
@@ -67,7 +67,7 @@ class RemoteHost:
         return _number(self._ask("host.others_bytes", list(ours)))
 
     def identity(self, pid: int) -> ProcessIdentity | None:
-        """Return what tells a process from a later one of its number, or None when it is gone."""
+        """Return what distinguishes a process from a later one with its number, or None if it is gone."""
         found = self._ask("host.identity", pid)
         return None if found is None else ProcessIdentity(*found)
 
@@ -112,7 +112,7 @@ class RemoteHost:
 
 
 class RemoteModels:
-    """The Models port of another host; what a model says of itself is laid below ``kept`` by ``lay``."""
+    """The Models port of another host; ``lay`` copies a model's description below ``kept``."""
 
     def __init__(self, asks: Asks, kept: Path, lay: Callable[[Path, Sequence[tuple[str, int, bytes]]], None]) -> None:
         self._asks = asks
@@ -158,7 +158,7 @@ class RemoteModels:
         return here
 
     def summed(self, file: Path, kind: str, came: Callable[[int], None]) -> str:
-        """Return the sum of a file, of which all is read there; raises InputError where it cannot be read."""
+        """Return the checksum of a file, all of which is read there; raises InputError if it cannot be read."""
         return str(self._asks.ask("models.summed", str(file), kind, within_s=None, told=came))
 
     def _ask(self, what: str, *given: Any) -> Any:  # noqa: ANN401  (what JSON has)
@@ -243,9 +243,9 @@ class RemoteCopyDisk:
 
 
 class RemoteLocks:
-    """The Locks port of another host: its own locks, which whoever works on that host takes too.
+    """The Locks port of another host: its own locks, which commands on that host also take.
 
-    They are held by the interpreter there, so they end with the connection; ``who`` is what it says of the holder.
+    The interpreter there holds them, so they end with the connection; ``who`` is its description of the holder.
     """
 
     def __init__(self, asks: Asks, who: str) -> None:
@@ -254,7 +254,7 @@ class RemoteLocks:
 
     @property
     def me(self) -> str:
-        """The process there that lives as long as this command, for the labels of what it makes."""
+        """The process there that lives as long as this command: for the labels of what it makes."""
         return str(self._ask("locks.me"))
 
     def lives(self, process: str) -> bool | None:
@@ -287,7 +287,7 @@ class RemoteLocks:
         return bool(self._ask("locks.worked_on", engine_id, service))
 
     def _let_go(self, number: int) -> None:
-        with suppress(EngineError):  # where the connection has ended, so has the lock
+        with suppress(EngineError):  # if the connection has ended, so has the lock
             self._ask("locks.let_go", number)
 
 

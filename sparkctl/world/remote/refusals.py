@@ -1,4 +1,4 @@
-"""What ssh says when it does not get to a host, and what to do about it. Pure: from its words to an error."""
+"""ssh's messages when it does not reach a host, and what to do about them. Pure: from its words to an error."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 CONNECT_S: Final = 15.0
-"""For so long a host may take until it answers: a choice; on a network at hand it is a quarter of a second."""
+"""How long a host may take to answer, in seconds: a choice; on a nearby network it takes a quarter of a second."""
 OPTIONS: Final = (
     "BatchMode=yes",
     "ControlMaster=yes",
@@ -46,16 +46,16 @@ OPTIONS: Final = (
 FAR_ENGINE: Final = "/var/run/docker.sock"
 _MOST_SAID: Final = 16 * 1024
 _MOST_BEFORE: Final = 64 * 1024
-"""What a shell's own files may print before the first line that is ours."""
+"""How many bytes a shell's own start-up files may print before our first line."""
 _PIECE: Final = 4096
 _END_S: Final = 2.0
 _LAST_WORDS_S: Final = 0.5
 
 
 class Ssh:
-    """A connection; ``program`` is how ssh is called, with options of its own where a test has some.
+    """A connection; ``program`` is the ssh command, to which tests add options.
 
-    ``name`` is the host's in messages, ``target`` what ssh takes, ``sent`` what the interpreter there is given first.
+    ``name`` is the host's in messages, ``target`` ssh's destination, ``sent`` the first input of the interpreter there.
 
     Raises:
         EngineError: it is not reached; the message says why, the hint what to do.
@@ -147,8 +147,8 @@ class Ssh:
     def command(self, words: Sequence[str], *, forwarding: bool = False) -> list[str]:
         """Return the words that run a program on the host, with streams of its own.
 
-        It goes over this connection, which forwards no agent. With ``forwarding`` it has one of its own, on which the
-        operator's configuration of ssh says whether their agent is forwarded to this host.
+        It uses this connection, which forwards no agent. With ``forwarding`` it has a connection of its own, and the
+        operator's ssh configuration decides whether their agent is forwarded to this host.
         """
         path = "none" if forwarding else str(self.folder / "c")
         options = ("BatchMode=yes", "ControlMaster=no", "ConnectTimeout=8", "ForwardX11=no", f"ControlPath={path}")
@@ -203,7 +203,7 @@ class Ssh:
             raise EngineError(message, hint="sudo apt-get install openssh-client") from None
 
     def _begin(self, sent: bytes, within_s: float) -> None:
-        """Send the first sources, and wait for the first line that is ours."""
+        """Send the first sources, and wait for our first line."""
         until = time.monotonic() + within_s
         # In a thread, since ssh takes nothing before the host has let it in.
         threading.Thread(target=self._send, args=(sent,), daemon=True).start()

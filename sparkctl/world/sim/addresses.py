@@ -23,7 +23,7 @@ ALL: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared
 def listens(record: Record, sim: Path) -> tuple[tuple[str, int], ...]:
     """Return the addresses and ports that a container has on this machine once it runs, its server's own first.
 
-    What is published on all addresses stands as it was published, and is served on the loopback: ``served``.
+    A port published on all addresses is listed as published, but served on the loopback only: ``served``.
 
     Raises:
         EngineError: one of them is taken, or is no address of this machine.

@@ -1,4 +1,4 @@
-"""What a stand-in for vLLM answers to a request for tokens: refusals in vLLM's words, and a text that never grows.
+"""Answers of a stand-in for vLLM to requests for tokens: refusals in vLLM's words, and a text that takes no memory.
 
 The refusals are those of vLLM 0.32.0 (tests/fixtures/vllm-0.32-cpu/refused-requests.json). A word is a token.
 """
@@ -24,7 +24,7 @@ FORMS: Final = {
 """What a server that generates answers, by its path: the kind of object, as each API names it."""
 COUNT: Final = "/v1/messages/count_tokens"
 HERE: Final = "<the text>"
-"""In the place of the text of an answer, in ``document``."""
+"""Stands for the text of an answer in ``document``."""
 ENOUGH: Final = 16
 """The tokens after which a text ends, in a completion without a limit (vLLM's own) and in a chat."""
 _WORD: Final = re.compile(r"\S+")
@@ -53,7 +53,7 @@ class RequestRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SimulatedAnswer:
-    """What a request gets: how many tokens of which text.
+    """The answer to a request: how many tokens, and of which text.
 
     ``form`` is one of ``FORMS``, and ``counted`` says that a stream ends with its usage.
     """

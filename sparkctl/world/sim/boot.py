@@ -110,7 +110,7 @@ def out_of_memory(size: float, total: int, free: int) -> str:
 
 
 class Boot:
-    """One start. ``hold`` is told the GPU and host bytes taken from now on, in all, and returns what is free."""
+    """One start. ``hold`` is told the GPU and host bytes taken from now on, in total, and returns the free bytes."""
 
     def __init__(self, words: Sequence[str], env: Mapping[str, str], hold: Callable[[int, int], int]) -> None:
         self.flags, self.env, self.hold = parse_arguments(words), env, hold
@@ -245,7 +245,7 @@ class Boot:
 
 
 def _context(model: str, env: Mapping[str, str]) -> int | None:
-    """Return the tokens that a model is made for: as told, else by its config.json; None where that is not known."""
+    """Return the tokens that a model is made for: as told, else by its config.json; None if that is not known."""
     told = env.get("SPARKCTL_SIM_CONTEXT")
     return (int(told) or None) if told else context_of(Path(model) / "config.json")
 

@@ -31,20 +31,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MOST_TEXT: Final = 64 * MIB
-"""Bytes of a log, from its end, as of a real engine's."""
+"""How many bytes of a log are read, from its end, as for a real engine's."""
 _STEP_S: Final = 0.02
 _KILL_S: Final = 5.0
 KILLED: Final = 137
 REFUSED: Final = 128
-"""What docker has as the exit code of a container that had ended with 0 and whose next start it refused."""
+"""docker's exit code for a container that had ended with 0 and whose next start was refused."""
 
 
 class Record(NamedTuple):
     """What was created.
 
-    ``mounts`` are (source, target, read_only), and ``sources`` those that have to be there at a start. ``ports`` are
-    (container port, host port or 0, address on the host or ""). ``settings`` are docker run's own options, None where
-    a simulator wrote the record that kept none. ``order`` is all that was ordered, as JSON ("" likewise).
+    ``mounts`` are (source, target, read_only), and ``sources`` those that have to exist at a start. ``ports`` are
+    (container port, host port or 0, address on the host or ""). ``settings`` are docker run's own options, None in a
+    record of a simulator that kept none. ``order`` is the whole order as JSON ("" in such a record).
     """
 
     id: str
@@ -191,7 +191,7 @@ class ContainerFolder:
 
 
 class _OtherRecordError(Exception):
-    """A value is none of the record's."""
+    """A value does not belong to the record."""
 
 
 _types: Final[Callable[[object], dict[str, Any]]] = cache(get_type_hints)

@@ -22,13 +22,13 @@ else:
 SWAP_BYTES: Final = 16777212 * 1024  # SwapTotal of most DGX Sparks
 _CAPABILITIES: Final = {"NVIDIA GB10": "12.1", "NVIDIA H200": "9.0", "NVIDIA GeForce RTX 5090": "12.0"}
 _STRANGER: Final = 4_194_304
-"""The numbers of processes that there are not: Linux gives none above (PID_MAX_LIMIT)."""
+"""Process numbers that do not exist: Linux gives none above this (PID_MAX_LIMIT)."""
 
 
 class SimHost:
-    """The machine whose services are the simulated containers in ``sim``, a folder: a DGX Spark unless ordered.
+    """The machine whose services are the simulated containers in the folder ``sim``: a DGX Spark by default.
 
-    ``environ`` is the operator's, which may order another.
+    ``environ`` is the operator's environment, which may order another machine.
     """
 
     def __init__(self, sim: Path, environ: Mapping[str, str] | None = None) -> None:
@@ -92,12 +92,12 @@ class SimHost:
         return sum(one.bytes or 0 for one in self.gpu_processes() if one.pid not in ours)
 
     def identity(self, pid: int) -> ProcessIdentity | None:
-        """Return nothing: what a simulated service holds is not this machine's, and nobody is to end it for that."""
+        """Return None: a simulated service's memory is not this machine's, and nobody may end it for that."""
         del pid
         return None
 
     def activity(self, pid: int) -> Activity | None:
-        """Return nothing: a simulated service stands in for one that would load."""
+        """Return None: a simulated service only stands in for one that would load."""
         del pid
         return None
 

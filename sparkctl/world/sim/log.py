@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MOST: Final = 8 * MIB
-"""Bytes that one call reads, the next ones at the next; a line that is longer is cut there."""
+"""How many bytes one call reads; the rest follows at the next call. A longer line is cut there."""
 
 
 class FileTail:

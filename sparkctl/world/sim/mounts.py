@@ -1,4 +1,4 @@
-"""What a simulated container sees, its mounts and its environment as docker would make them, and what was ordered."""
+"""A simulated container's view: its mounts and its environment as docker would make them, and its order."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def order_of(spec: ContainerSpec, name: str, env: tuple[tuple[str, str], ...]) -
 
 
 def creation_of(record: Record) -> Creation:
-    """Return how a container was created; of one of a simulator that kept no order, what its record has."""
+    """Return how a container was created; for a record of a simulator that kept no order, from its other fields."""
     spec = specs.ContainerSpec(record.image, record.command, env=record.env, labels=record.labels)
     spec = pydantic.TypeAdapter(specs.ContainerSpec).validate_json(record.order) if record.order else spec
     return engines.Creation(replace(spec, name=record.name), () if spec.entrypoint is None else (spec.entrypoint,))

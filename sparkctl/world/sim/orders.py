@@ -1,4 +1,4 @@
-"""What the operator orders: faults, for one name or for all, and the machine that is simulated."""
+"""The operator's orders: faults, for one name or for all, and the machine that is simulated."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def machine(sim: Path, environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def faults(orders: Mapping[str, Mapping[str, Any]], names: Iterable[str]) -> dict[str, Any]:
-    """Return the faults of something that goes by ``names``; a later name's win over an earlier one's and all's."""
+    """Return the faults of something with ``names``; a later name's override an earlier one's and those for all."""
     found: dict[str, Any] = {}
     for name in (ALL, *names):
         found |= orders.get(name, {})

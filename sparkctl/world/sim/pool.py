@@ -37,14 +37,14 @@ VARIABLE: Final = "SPARKCTL_SIM_HOST"
 # Used on an idle Spark with a desktop: 8.0 to 8.7 GiB (nvtop#449).
 SYSTEM_BYTES: Final = 8 * GIB
 _MEMORY: Final = 64 * GIB
-"""Of a machine with cards, where none is ordered: a usual size."""
+"""The host memory of a machine with cards if none is ordered: a usual size."""
 KINDS: Final = {
     "gb10": {"name": "NVIDIA GB10"},
     "h200": {"name": "NVIDIA H200", "total": "139.80 GiB"},
     "rtx-5090": {"name": "NVIDIA GeForce RTX 5090", "total": "31.37 GiB"},
     "rtx-4090": {"name": "NVIDIA GeForce RTX 4090", "total": "23.64 GiB"},
 }
-"""What CUDA calls the total: vLLM 0.20.2 on an H200, Wan-Video/Wan2.1#465, ali-vilab/VGen#104."""
+"""The total memory as CUDA reports it: vLLM 0.20.2 on an H200, Wan-Video/Wan2.1#465, ali-vilab/VGen#104."""
 _DEVICE: Final = "nvidia.com/gpu="
 
 
@@ -167,7 +167,7 @@ def cdi_devices(there: SimMachine) -> tuple[str, ...]:
 
 
 def available_bytes(sim: Path, there: SimMachine) -> int:
-    """Return what nobody takes of the host's memory; below 0 is more than the machine has."""
+    """Return the free bytes of the host's memory; below 0, more is taken than the machine has."""
     taken = SYSTEM_BYTES
     for folder, holds in _holding(sim):
         taken += holds.host + (0 if _cards(folder, there) else holds.gpu)
@@ -177,14 +177,14 @@ def available_bytes(sim: Path, there: SimMachine) -> int:
 
 
 def free_bytes(sim: Path, there: SimMachine, gpu: SimGpu) -> int:
-    """Return what nobody takes of a GPU's own memory; below 0 is more than it has."""
+    """Return the free bytes of a GPU's own memory; below 0, more is taken than it has."""
     taken = sum(stranger.holds for stranger in there.strangers if stranger.gpu == gpu.index)
     taken += sum(count for one, _, count in on_gpus(sim, there) if one == gpu.index)
     return (gpu.total_bytes or 0) - taken
 
 
 def on_gpus(sim: Path, there: SimMachine) -> list[tuple[int, int, int]]:
-    """Return which process of a container holds how much of which GPU: (index, pid, bytes)."""
+    """Return how much of which GPU each container's process holds: (index, pid, bytes)."""
     first = next((gpu for gpu in there.gpus if gpu.total_bytes is None), None)
     found: list[tuple[int, int, int]] = []
     for folder, holds in _holding(sim):

@@ -60,7 +60,7 @@ def _serve(sim: Path, folder: ContainerFolder, extra: Mapping[str, str]) -> None
 
 
 def _hold(sim: Path, folder: ContainerFolder, holds: Holds, there: SimMachine) -> int:
-    """Record what the container takes, and return what its GPU has left; where nothing is left it ends here."""
+    """Record what the container takes, and return what its GPU has left; if nothing is left, end here."""
     record = folder.record()
     cards = there.cards(record) if record is not None else ()
     with locked(sim, "pool.lock"):

@@ -88,7 +88,7 @@ class SimulatedServer(ThreadingHTTPServer):
         )  # HTTPServer's own asks the name service for this host's name
 
     def _opened(self, step: Callable[[], None]) -> None:
-        """Bind, or listen: of two that have bound a port, one finds only now that the other listens."""
+        """Bind, or listen: if two have bound a port, the second learns only now that the other listens."""
         try:
             step()
         except OSError as error:
@@ -260,7 +260,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def follow(boot: Boot) -> None:
-    """Be a rank that is not the head: no HTTP, and no end where the head ends (seen on vLLM 0.32.0)."""
+    """Act as a rank that is not the head: no HTTP, and no end when the head ends (seen on vLLM 0.32.0)."""
     boot.run()
     time.sleep(float(boot.faults.get("after_s", 0.5)))
     boot.may_die("serving")
@@ -271,7 +271,7 @@ def follow(boot: Boot) -> None:
 def run(words: Sequence[str], env: Mapping[str, str], hold: Callable[[int, int], int]) -> int:
     """Start, serve until SIGTERM or an ordered death, and return the exit code.
 
-    ``hold`` is told the GPU and host bytes taken from now on, in all, and returns what is free.
+    ``hold`` is told the GPU and host bytes taken from now on, in total, and returns the free bytes.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -1,1 +1,1 @@
-"""What the desk wants done, done; and what it is told."""
+"""Carries out what the desk wants done, and reports events to the desk."""

@@ -1,4 +1,4 @@
-"""What the agent sees and what the stack declares, as the desk is told it. Values from values."""
+"""The agent's view and the stack's declaration as events for the desk. Values from values."""
 
 from __future__ import annotations
 

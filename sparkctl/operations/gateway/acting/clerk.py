@@ -69,7 +69,7 @@ class Clerk:
         return answer
 
     def over(self, request: str) -> None:
-        """Say that a request is over, however it ended; of one that the desk does not know: nothing."""
+        """Tell the desk that a request is over, however it ended; nothing if the desk does not know it."""
         answer = self._answers.pop(request, None)
         if answer is not None:
             answer.cancel()

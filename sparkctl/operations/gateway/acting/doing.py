@@ -71,7 +71,7 @@ class Doing:
         return found
 
     def unsure(self) -> frozenset[str]:
-        """Return the services of which the look that goes on may say what is not so any more."""
+        """Return the services about which the present look may be out of date."""
         with self._lock:
             return frozenset([*self._at, *self._ended])
 

@@ -23,7 +23,7 @@ EngineArgs.get_batch_defaults: 256, or 1024 on the largest cards). sparkctl's ow
 
 
 class ReadyStack(NamedTuple):
-    """What the handler serves, and what the desk is told."""
+    """The services for the handler, and the events for the desk."""
 
     served: ServedStack
     declared: StackDeclared

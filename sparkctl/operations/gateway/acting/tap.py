@@ -1,4 +1,4 @@
-"""What is told of starts to the operator, told to the desk too."""
+"""Passes reports about starts on to the operator and to the desk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who works beside the gateway's loop: one thread for starts, the agent's and the desk's in one queue, one for stops.
+"""The threads beside the gateway's loop: one for starts, the agent's and the desk's in one queue, one for stops.
 
 Starts are one at a time whoever wants them. A stop takes seconds under the engine's lock, which a start that loads does
 not hold; behind one in the same queue it would wait for minutes, and with it whoever asks for the stopped service.

@@ -103,7 +103,7 @@ class FarHosts:
             self._note(HostLook(self._name, services=found))
 
     def look_soon(self, service: str) -> bool:
-        """Look at once at the host of a service, whose server gave nothing; False where it is none of these hosts'."""
+        """Look at once at the host of a service whose server did not answer; False if it is on none of these hosts."""
         name, _, host = service.rpartition("@")
         watch = self._watches.get(host) if name else None
         if watch is not None:
@@ -140,7 +140,7 @@ class FarHosts:
 
     @property
     def looks(self) -> Mapping[str, HostLook]:
-        """The last look at each host; of two names of one machine the first is looked at alone."""
+        """The last look at each host; if two names are one machine, only the first is looked at."""
         with self._lock:
             looks = dict(self._looks)
         machines: dict[tuple[str, str], str] = {}

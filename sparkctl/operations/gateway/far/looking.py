@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sparkctl.world.labels import ServiceLabels
 
 MOST: Final = 200
-"""Services of one host, a choice: no Spark has room for a tenth of them."""
+"""The most services of one host, a choice: no Spark has room for a tenth of them."""
 NO_TLS: Final = "its server speaks TLS, and is asked by the gateway of its own host alone"
 _HTTP_PORT: Final = 80
 _EVERY: Final = ("0.0.0.0", "::", "every address")  # noqa: S104  (compared)

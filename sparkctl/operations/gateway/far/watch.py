@@ -40,7 +40,7 @@ UPTIME: Final = Path("/proc/uptime")
 
 
 class HostLook(NamedTuple):
-    """What was seen of a host. ``problem`` is why it does not answer, None while it does.
+    """The observed state of a host. ``problem`` is why it does not answer, None while it does.
 
     ``machine`` tells it from other machines; ``here``: it is this one.
     """
@@ -198,7 +198,7 @@ class HostWatch:
             self._report_defect()
 
     def _connected(self) -> _Way:
-        """Return the connection, which is made where there is none.
+        """Return the connection, which is made if there is none.
 
         Raises:
             EngineError: the host is not reached, or was given up meanwhile.

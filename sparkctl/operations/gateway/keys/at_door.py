@@ -1,4 +1,4 @@
-"""Whose request it is: the key that came with it, against those that are kept."""
+"""Identifies the caller of a request: the key that came with it, compared with the stored ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NEEDED: Final = "a key is needed: send it as `Authorization: Bearer …` or `x-
 
 
 class DoorRules(NamedTuple):
-    """Who is served without a key.
+    """Which callers are served without a key.
 
     ``local``: only this host reaches the gateway, so that no key is needed while there is none. ``open``: everybody is,
     as the operator said in so many words. ``hosts`` are the names by which this host is meant in a browser, beside its
@@ -41,7 +41,7 @@ class DoorRules(NamedTuple):
 
 
 class Anybody(NamedTuple):
-    """Who comes without a key where none is needed."""
+    """The caller without a key, if none is needed."""
 
     name: str = ""
     may_start: bool = True
@@ -59,7 +59,7 @@ class Anybody(NamedTuple):
 
 
 class KeyOwner:
-    """Who comes with a key."""
+    """A caller with a key."""
 
     def __init__(self, key: KeptKey, uses: KeyUses, revoked: Callable[[KeptKey], bool]) -> None:
         self._key = key
@@ -141,7 +141,7 @@ class KeysAtDoor:
         return Anybody()  # whatever it sent: clients that want a key at all costs are given any
 
     def owner(self, text: str) -> KeptKey | None:
-        """Return the key whose text this is, None where it is none. It takes as long for every text."""
+        """Return the key with this text, None if there is none. It takes the same time for every text."""
         self._look()
         known = text if 0 < len(text) <= LONGEST else ""
         found = None

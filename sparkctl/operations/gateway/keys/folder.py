@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SCHEMA: Final = 1
 _MODE: Final = 0o600
 _MOST_BYTES: Final = 64 * 1024
-"""Of one key's file: more is none."""
+"""The most bytes of one key's file: a larger one is not valid."""
 _OTHERS: Final = 0o077
 _WRITTEN_BY_OTHERS: Final = 0o022
 _FILE: Final = re.compile(rf"(?P<name>{NAME.pattern})\.json")
@@ -57,7 +57,7 @@ class DamagedKey(NamedTuple):
 
 
 class KeyRing(NamedTuple):
-    """The keys that there are, by name, and the files that are none."""
+    """The keys by name, and the files that are not valid keys."""
 
     keys: tuple[KeptKey, ...] = ()
     damaged: tuple[DamagedKey, ...] = ()
@@ -137,7 +137,7 @@ def read(folder: Path) -> KeyRing:
 
 
 def _read(path: Path, name: str) -> KeptKey | DamagedKey | None:
-    """Return a key, why its file is none, or None where it was revoked meanwhile."""
+    """Return a key, why its file is invalid, or None if it was revoked meanwhile."""
     again = f"sparkctl keys revoke {name}; sparkctl keys add {name}"
     try:
         text = regular_file.read_text(path, _MOST_BYTES)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ListedKey(NamedTuple):
-    """A key and its use; ``damaged``: its file is none, and nothing else is known of it."""
+    """A key and its use; ``damaged``: its file is invalid, and nothing else is known of it."""
 
     name: str
     key: KeptKey | None

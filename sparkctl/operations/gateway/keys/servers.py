@@ -25,7 +25,7 @@ _BYTES: Final = 32
 """256 random bits, as the keys of clients have: a choice."""
 _KEY: Final = re.compile(f"[0-9a-f]{{{2 * _BYTES}}}")
 _MOST_BYTES: Final = 1024
-"""Of one key's file: more is none."""
+"""The most bytes of one key's file: a larger one is not valid."""
 _OTHERS: Final = 0o077
 
 
@@ -49,7 +49,7 @@ def known(state: Path, service: str, files: Files) -> str | None:
 
 
 def made(state: Path, service: str, files: Files) -> str:
-    """Return the key of a service, which is made where there is none yet: of two who make it at once, one does.
+    """Return the key of a service, which is made if there is none yet: if two make it at once, one wins.
 
     Raises:
         InputError: as for ``known``; or it cannot be read or written.

@@ -1,4 +1,4 @@
-"""What was done with each key, as a gateway keeps it for `keys list` and the page: no clients, no texts."""
+"""The use of each key, as a gateway keeps it for `keys list` and the page: no clients, no texts."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class KeyUses:
 
     @property
     def uses(self) -> Mapping[str, KeyUse]:
-        """What was done, by the key's name."""
+        """The use, by the key's name."""
         return self._uses
 
     def of(self, key: KeptKey) -> KeyUse:

@@ -1,4 +1,4 @@
-"""Who decides what becomes of a request at the door: its key, its name, its route, and then the desk.
+"""Decides what happens to a request at the door: its key, its name, its route, and then the desk.
 
 All of it runs in the gateway's loop and blocks nothing.
 """
@@ -319,7 +319,7 @@ class GatewayHandler:
         return self._asked(one, may_start=one.starts, sent=not unsent)
 
     def _shared(self, one: _Open) -> Callable[[Answered], Awaitable[Decision | None]] | None:
-        """Return what judges an answer of a service of which other hosts have an equal one, None for any other."""
+        """Return the judge of an answer if other hosts have an equal service, None otherwise."""
         shared = self.stack is not None and len(self.stack.names.replicas.get(one.meant, ())) > 1
         return partial(self._failed, one) if shared and not one.moved else None
 

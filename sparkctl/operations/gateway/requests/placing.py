@@ -65,6 +65,6 @@ def _is_ready(desk: Desk, service: str) -> bool:
 
 def _place(desk: Desk, service: str) -> ReadyPlace:
     one = desk.services[service]
-    # Of a server here it is only known that it answers somebody else, and not how many.
+    # About a server here it is only known that it answers somebody else, but not how many.
     asked = desk.serving(service) + desk.waiting(service) + max(one.others, int(one.busy and not one.far))
     return ReadyPlace(service, asked, one.declared.limit)

@@ -37,7 +37,7 @@ class ServerAt(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ServedStack:
-    """What is served. ``created`` is when the stack was applied, in seconds since the epoch.
+    """The served names and services. ``created`` is when the stack was applied, in seconds since the epoch.
 
     ``wait_s`` is how long a request waits at most, and ``comments`` whether a stream is told what for.
     """

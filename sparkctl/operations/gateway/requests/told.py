@@ -1,4 +1,4 @@
-"""What is told of requests: the line of the log, and the values that figures are made of. A key is told by its name."""
+"""Reports about requests: the line of the log, and the values for figures. A key is shown by its name only."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def explained(name: str, ranks: Sequence[RankLog], why: str) -> NotReadyError:
 
 
 def culprit(ranks: Sequence[RankLog], found: Sequence[Diagnosis | None]) -> RankLog:
-    """Return the rank whose log has the deepest cause; of equal ones the one that ended first, else the first."""
+    """Return the rank whose log has the deepest cause; among equal ones, the one that ended first, else the first."""
     order = {entry.id: entry.rank for entry in failures.catalogue()}
 
     def place(at: int) -> tuple[int, bool, int]:

@@ -129,7 +129,7 @@ class GroupProof:
         return NotReadyError(message, hint=hint)
 
     def _tell_late(self, now: float) -> None:
-        """Tell once of each rank that the others have waited for in vain so far: it may be slow, or never come."""
+        """Report once each rank that the others have not met so far: it may be slow, or never come."""
         late = self._meeting.late(now)
         for rank in late:
             if rank not in self._late:

@@ -1,4 +1,4 @@
-"""The wait for a group that starts, and the end of all of it where that is in vain."""
+"""The wait for a group that starts, and the end of all its ranks if the start fails."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ArmedVictim:
-    """A victim whose processes are held. ``problem``: what of it could not be opened, "" where all could.
+    """A victim whose processes are held. ``problem``: which of them could not be opened, "" if all could.
 
     ``began`` is its first process's start in ticks, ``uid`` whose that process is (-1: not known).
     """
@@ -129,7 +129,7 @@ class ArmedVictim:
 
 
 def armed(victims: Sequence[ListedVictim], before: Sequence[ArmedVictim]) -> tuple[ArmedVictim, ...]:
-    """Return the victims of a new list, armed; of those of ``before`` that stand in it unchanged, the same.
+    """Return the victims of a new list, armed; victims in ``before`` that are unchanged are used again.
 
     The others of ``before`` are let go.
     """

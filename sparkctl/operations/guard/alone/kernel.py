@@ -1,4 +1,4 @@
-"""What the guard asks of the kernel that Python's small modules lack: locked memory, notify, the start of a process."""
+"""Kernel calls of the guard that Python's small modules lack: locked memory, notify, the start of a process."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def start_of(pid: int) -> int | None:
 
 
 class Notify:
-    """systemd's notify socket; silent where there is none. Nothing here waits for systemd."""
+    """systemd's notify socket; silent if there is none. Nothing here waits for systemd."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._descriptor = -1

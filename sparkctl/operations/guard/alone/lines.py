@@ -49,7 +49,7 @@ ASK: Final = 1
 KILL: Final = 2
 CLEAN: Final = 3
 STRIKES: Final = ("nothing", "ask", "kill", "clean")
-"""What a victim gets: SIGTERM, or SIGKILL; and afterwards what it left in shared memory is removed."""
+"""The signal for a victim: SIGTERM, or SIGKILL; afterwards its remains in shared memory are removed."""
 
 CALM: Final = 0
 BELOW_ACT: Final = 1
@@ -106,7 +106,7 @@ def look_again_s(available: int, lines: Lines) -> float:
 
 
 class Verdict:
-    """What to do now: whether admission is closed, whether caches are dropped, and what the victim gets and why.
+    """The next steps: whether admission is closed, whether caches are dropped, and the victim's signal and its reason.
 
     ``rate`` is the fall in bytes a second, over the last second or since the last look, whichever is faster; negative
     where memory comes back; ``crossed_s`` is the moment, by the

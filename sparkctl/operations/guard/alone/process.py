@@ -41,7 +41,7 @@ INTERRUPTED: Final = 130
 
 
 class GuardOptions:
-    """What the guard is started with: its run folder, its lines, whose victims' file it follows, and /proc/meminfo.
+    """The guard's arguments: its run folder, its lines, the owners whose victims' file it follows, and /proc/meminfo.
 
     In place of /proc/meminfo a test may name a file that says the same of a smaller memory.
     """
@@ -317,7 +317,7 @@ def in_words(action: Deed) -> str:
 
 
 def say(text: str) -> None:
-    """Say something on stderr, where the journal listens; whoever does not listen is not waited for."""
+    """Write a message to stderr, for the journal; a reader that does not read is not waited for."""
     try:
         os.write(2, f"guard: {text}\n".encode("utf-8", "backslashreplace"))
     except OSError:

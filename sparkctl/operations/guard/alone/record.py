@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from typing import Final
 
 MOST_BYTES: Final = 256 * 1024
-"""Of a file; there are two."""
+"""The most bytes of a file; there are two."""
 KEPT: Final = 64
-"""Actions that wait in memory to be written; of more, the first ones stay."""
+"""The most actions that wait in memory to be written; if there are more, the first ones stay."""
 GONE: Final = "gone"
 """Why a strike reached nobody."""
 
 
 class Deed:
-    """What was done once. Bytes; ``after_s`` is from the line crossed to the signal; ``at`` is in the epoch's seconds.
+    """One action. Bytes; ``after_s`` is from the line crossed to the signal; ``at`` is in the epoch's seconds.
 
     ``strike`` is NOTHING where nobody was there to be hit. ``found`` is what was found afterwards, in words.
     """
@@ -86,7 +86,7 @@ class Deeds:
 
     @property
     def waiting(self) -> tuple[Deed, ...]:
-        """What is not written yet, the oldest first."""
+        """The actions not yet written, the oldest first."""
         return tuple(self._waiting)
 
     def write(self) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FOLDER: Final = "/dev/shm"  # noqa: S108  (where POSIX shared memory is; nothing is written)
 NAMES: Final = ("psm_", "sem.mp-")
-"""What Python's multiprocessing calls its segments and its semaphores."""
+"""The beginnings of the names that Python's multiprocessing gives to segments and semaphores."""
 _PIECE: Final = 64 * 1024
 _MOST_PIECES: Final = 1024
 _MARK: Final = b" /dev/shm/"

@@ -18,7 +18,7 @@ MODULES = {"run": "process", "try": "trial"}
 
 
 class JSONDecodeError(ValueError):
-    """What Python's JSON in C raises; it takes it from ``json.decoder``, which is larger than the rest of the guard."""
+    """Python's JSON in C raises this error; the original in ``json.decoder`` is larger than the rest of the guard."""
 
     def __init__(self, text: str, _document: str, _place: int) -> None:
         super().__init__(text)

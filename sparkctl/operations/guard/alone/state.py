@@ -1,4 +1,4 @@
-"""What a guard says of itself, in a file of fixed size that it holds in memory: to say it takes no call to a file.
+"""A guard's state, in a file of fixed size that is mapped into memory: an update needs no file call.
 
 Its writer is the guard, its readers are the commands and the agent. What a guard that has ended left behind, or one
 that looks no more, counts for nothing. Times are of CLOCK_MONOTONIC, which all processes of a host share.
@@ -88,7 +88,7 @@ class GuardState:
 
     @property
     def did(self) -> str:
-        """What the last action was."""
+        """The last action."""
         return STRIKES[self.strike]
 
     @property

@@ -1,4 +1,4 @@
-"""What `sparkctl guard test` lets a guard's process try: all that it would need, and nothing is touched.
+"""The trial of `sparkctl guard test`: a guard's process tries all that it would need, and touches nothing.
 
 It is a process like the guard's, so that what it may is what the guard may. It prints a line of JSON for each finding.
 """

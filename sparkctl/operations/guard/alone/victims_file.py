@@ -21,7 +21,7 @@ SCHEMA: Final = 1
 MOST_BYTES: Final = 64 * 1024
 MOST_VICTIMS: Final = 64
 MOST_PIDS: Final = 16
-"""Of one victim: its first process is the first of its PID namespace, with which all others of the container end."""
+"""The most processes of one victim: the first is the first of its PID namespace, and ends all others with it."""
 _TEXT: Final = 200
 _PID: Final = 1 << 22
 """The largest process number of Linux (proc(5), pid_max)."""
@@ -90,11 +90,11 @@ class Victims:
 
 
 class RefusedFileError(Exception):
-    """The file is none that the guard follows; the text says why."""
+    """The guard does not follow this file; the text says why."""
 
 
 def read(path: str, owners: Collection[int]) -> Victims | None:
-    """Return the list in a file; None where there is none.
+    """Return the list in a file; None if there is none.
 
     Raises:
         RefusedFileError: it is damaged, too large, of a newer schema, no regular file, or of no user in ``owners``, or

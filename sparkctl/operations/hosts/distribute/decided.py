@@ -1,4 +1,4 @@
-"""What is missing where, and where it comes from. Pure: from what hosts have to what has to be carried."""
+"""What each host lacks, and where it comes from. Pure: from what hosts have to what has to be copied."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sparkctl.world.host import StoredFile
 
 LAST_BYTES: Final = 1 * GIB
-"""What is never taken from a disk while models or images come: a choice, the same as when images are pulled."""
+"""Disk space that stays free while models or images arrive: a choice, the same as when images are pulled."""
 CONFIG: Final = "config.json"
 """Without it no folder is taken for a model, so it comes last."""
 
@@ -83,7 +83,7 @@ def refuse_outside(host: str, folder: Path, files: Sequence[StoredFile]) -> None
 def file_copies(files: Sequence[StoredFile], place: ModelPlace, sizes: Mapping[Path, int | None]) -> list[FileCopy]:
     """Return the files of a model in the order in which they are carried: config.json last.
 
-    Files of one content are one blob, which is carried once. ``sizes`` are those of the target's files by path.
+    Files with the same content are one blob, which is copied once. ``sizes`` are those of the target's files by path.
     """
     found: dict[Path, FileCopy] = {}
     for file in sorted(files, key=lambda one: (one.name == CONFIG, one.note, one.name)):

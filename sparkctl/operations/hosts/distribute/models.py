@@ -75,7 +75,7 @@ class ModelCopy(NamedTuple):
 def looked(
     service: str, what: str, repo: str, ends: tuple[HostWay, HostWay], here: Path, place: ModelPlace
 ) -> ModelCopy:
-    """Return what of a model has to go from the first of two hosts to the second.
+    """Return which files of a model have to go from the first of two hosts to the second.
 
     Raises:
         EngineError: one of them does not answer.
@@ -99,7 +99,7 @@ def place(here: Path, folder: Path, cache: Path, repo: str) -> ModelPlace:
 
 
 def reference(where: ModelPlace, revision: str | None) -> Path | None:
-    """Return the file of a cache that names the commit of a revision; None where it is none, or is the commit."""
+    """Return the cache's file that names the commit of a revision; None if it is not a reference, or is the commit."""
     name = revision or "main"
     parts = PurePosixPath(name).parts
     if where.blobs is None or len(name) == _COMMIT or ".." in parts or name.startswith("/"):
@@ -118,7 +118,7 @@ def way(source: HostWay, target: HostWay) -> CopyWay:
 
 
 class CameModel(NamedTuple):
-    """What came of a model: bytes, files, and how; nothing, by None, where all was there."""
+    """The result for a model: bytes, files, and how; None if everything was there."""
 
     bytes: int = 0
     files: int = 0
@@ -203,7 +203,7 @@ def _path(copy: ModelCopy, file: StoredFile) -> Path:
 
 
 def _without_config(copy: ModelCopy, wanted: list[FileCopy]) -> list[FileCopy]:
-    """Take config.json away, and bring it anew: a folder half of one revision and half of another is no model."""
+    """Remove config.json and copy it last: a folder with files of two revisions must not look like a model."""
     config = next((one for one in copy.copies if one.file.name == CONFIG), None)
     if config is None:
         return wanted

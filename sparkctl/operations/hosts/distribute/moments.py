@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sparkctl.world.ports import Clock, Report
 
 OFTEN_S: Final = 0.5
-"""Between two moments that are told of one file: a choice. Pieces come a hundred times as often."""
+"""The time between two progress reports for one file: a choice. Pieces arrive a hundred times as often."""
 
 
 class CopyMoments:

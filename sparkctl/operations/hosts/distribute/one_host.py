@@ -26,7 +26,7 @@ NOTHING: Final = "there"
 
 
 class Brought(NamedTuple):
-    """What a host got of a service, or would get: its image or a model, called ``name``.
+    """What a host received for a service, or would receive: its image or a model, called ``name``.
 
     ``source`` is the host that it came from, None for a registry. ``way`` is in words, ``there`` where nothing had to
     come. ``bytes`` and ``files`` are those that came, or would; ``problem`` is why they cannot: no room.
@@ -44,14 +44,14 @@ class Brought(NamedTuple):
 
 
 class Distributed(NamedTuple):
-    """What hosts got, without those that failed; and why those did, None where none failed."""
+    """The results of the hosts, without those that failed; and why those failed, None if none did."""
 
     brought: tuple[Brought, ...]
     error: SparkctlError | None = None
 
 
 class WantedCopies(NamedTuple):
-    """What an operator asks for: recipes or stacks; from which host (None: whichever has it), to which (all others)."""
+    """The request: recipes or stacks; the source host (None: any that has it), the target hosts (all others)."""
 
     names: Sequence[str]
     overrides: Sequence[str] = ()
@@ -60,7 +60,7 @@ class WantedCopies(NamedTuple):
 
 
 class LookedHosts(NamedTuple):
-    """What the hosts have, before anything is carried: of each service in the same order."""
+    """What the hosts have before anything is copied: for each service, in the same order."""
 
     there: Mapping[str, HostWay]
     names: Mapping[str, Sequence[Names]]

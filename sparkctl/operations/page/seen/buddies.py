@@ -11,7 +11,7 @@ from typing import Final
 from sparkctl.base.units import MIB
 
 LARGE_BYTES: Final = 2 * MIB
-"""What the driver wants of a block: without any of these it fails (tonyd2wild's field report of a GB10)."""
+"""The size of block that the driver needs: without any of these it fails (tonyd2wild's field report of a GB10)."""
 _FIRST: Final = 4
 """The field of the first count: ``Node 0, zone   Normal   216    55 …``."""
 
@@ -19,7 +19,7 @@ _FIRST: Final = 4
 def large_blocks(text: str, page_bytes: int) -> tuple[tuple[int, int], ...]:
     """Return how many blocks of each size are free, of those of at least ``LARGE_BYTES``, by size in bytes.
 
-    What is no line of this file says nothing.
+    Lines that do not belong to this file are ignored.
     """
     counts: dict[int, int] = {}
     for line in text.splitlines():

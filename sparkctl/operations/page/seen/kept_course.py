@@ -1,6 +1,6 @@
-"""The course of the host's memory as a file: what the next life of the gateway goes on with.
+"""The course of the host's memory as a file, with which the gateway's next life continues.
 
-It is no record that anything is decided by, so that minutes of it may be lost with a kill, and a damaged one is left.
+Nothing is decided by it, so a kill may lose minutes of it, and a damaged file is ignored.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = 1
 WRITE_EVERY_S: Final = 300.0
-"""Between two writings, a choice: each is synced to the disk, and a kill loses no more than that."""
+"""The time between two writes, in seconds, a choice: each is synced to the disk, and a kill loses no more."""
 _MODE: Final = 0o600
 
 
@@ -40,7 +40,7 @@ def _adapter() -> TypeAdapter[_KeptSamples]:
 
 
 class KeptCourse:
-    """Reads and writes the samples. ``problem`` is why they are not as they should be, None where they are."""
+    """Reads and writes the samples. ``problem`` is what went wrong with that, None if nothing did."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -48,7 +48,7 @@ class KeptCourse:
         self.problem: TroubleOnPage | None = None
 
     def read(self) -> tuple[MemorySample, ...]:
-        """Return the samples of the last hours; where they cannot be read none, which ``problem`` and a warning say."""
+        """Return the samples of the last hours; none if they cannot be read, which ``problem`` and a warning say."""
         content = self._world.files.content(self.place)
         if content is None:
             return ()
@@ -75,7 +75,7 @@ class KeptCourse:
 
 
 def _sound(kept: _KeptSamples) -> list[MemorySample]:
-    """Return samples that can be: no count is below 0, and no memory has more available than all.
+    """Return samples that are possible: no count is below 0, and no memory has more available than in total.
 
     Raises:
         InputError: one cannot be, or another sparkctl wrote them.

@@ -1,6 +1,6 @@
-"""Keeps the view of the box fresh while somebody looks, and hands it to the streams of events.
+"""Keeps the view of the box fresh while somebody looks, and passes it to the streams of events.
 
-While nobody looks it looks as often as the course of the memory wants.
+While nobody looks, it looks as often as the course of the memory needs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TICK_S: Final = 2.0
 """Between two looks while somebody sees the page, a choice: each asks the engine, the driver and every server."""
 ROOM_S: Final = 60.0
-"""Between two questions what else would fit, a choice: each plans every recipe that does not run."""
+"""The time between two searches for what else would fit, a choice: each plans every recipe that does not run."""
 PATIENCE_S: Final = 8.0
 """How long somebody waits for a look, a choice: in a freeze nvidia-smi blocked for 491 to 737 s
 (MiaAI-Lab/DeepSeek-v4.1-Flash-DGX-Sparks#23)."""
@@ -40,7 +40,7 @@ WHO_IS_HELD_UP: Final = (
 class LiveBox:
     """The view of a box, as fresh as somebody wants it. ``room`` looks for what else would fit, in a thread.
 
-    ``now`` are seconds on a clock that only runs forward. With ``kept`` the course of the memory goes on where an
+    ``now`` are seconds on a clock that only runs forward. With ``kept`` the course of the memory continues where an
     earlier life of the process left it.
     """
 
@@ -88,7 +88,7 @@ class LiveBox:
         return replace(seen, services=tuple(map(self._desk.service, seen.services)), gateway=self._desk.gateway())
 
     async def fresh(self, within_s: float = TICK_S) -> BoxView:
-        """Return the view, of a look that is at most so old; where that is held up, of an older one, which says so."""
+        """Return a view from a look at most ``within_s`` old; if looking is blocked, an older view, which says so."""
         if self._looking is None and self._now() - self._looked_at > within_s:
             self._began = self._now()
             self._looking = asyncio.create_task(self._look())
@@ -113,7 +113,7 @@ class LiveBox:
             self._ticked = asyncio.Event()
 
     async def tick(self) -> BoxView:
-        """Return the view once there is a newer look, or one is held up."""
+        """Return the view once there is a newer look, or looking is blocked."""
         with suppress(TimeoutError):
             async with asyncio.timeout(TICK_S + self._patience_s):
                 await self._ticked.wait()

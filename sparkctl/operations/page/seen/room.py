@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.page.view import BoxView
 
 MOST: Final = 40
-"""Services that are planned, each for itself, and rows that a person reads."""
+"""How many services are planned, each by itself, and how many rows a person reads."""
 
 
 def room(world: World, view: BoxView) -> tuple[RoomOnPage, ...]:

@@ -1,4 +1,4 @@
-"""The looks at servers over time: what a service does is told by its counters at two moments."""
+"""Looks at servers over time: a service's counters at two moments show what it does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ServiceLooks(NamedTuple):
-    """The looks at a server: since when it stands still, the one before, the last; ``used_at`` when it worked last."""
+    """The looks at a server: the first since it stands still, the one before, the last; ``used_at``: its last work."""
 
     since: Look
     before: Look

@@ -1,7 +1,7 @@
 """The box, looked at again and again for the page and the metrics: values from the operations that exist.
 
-It keeps the looks that rates are made of. One look at a time; it asks the engine, the driver and each server, so it is
-done in a thread.
+It keeps the looks from which rates are computed. It makes one look at a time, in a thread, because a look asks the
+engine, the driver and each server.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _UP: Final = frozenset({"running", "ready", "busy"})
 
 
 class Unread:
-    """What could not be read of what is kept here. The same cause is told once."""
+    """Problems with reading stored files. The same cause is reported once."""
 
     def __init__(self) -> None:
         self._what: dict[SparkctlError, list[str]] = {}
@@ -84,9 +84,9 @@ class Unread:
 
 
 class BoxWatch:
-    """Looks at a box. ``room`` is what else would fit, which takes longer and is looked at by whoever has the time.
+    """Looks at a box. ``room`` is what else would fit; this takes longer, so it is looked for elsewhere.
 
-    ``uptime`` are the seconds since the start of a box that is not this one, by which its guard counts.
+    ``uptime`` returns the seconds since the start of a box other than this one, by which its guard counts.
     """
 
     def __init__(self, world: World, uptime: Callable[[], float] | None = None) -> None:
@@ -206,7 +206,7 @@ def _trouble(error: SparkctlError) -> TroubleOnPage:
 
 
 def sample(view: BoxView) -> MemorySample | None:
-    """Return what of a look is kept for the course of the memory, None where the memory was not seen."""
+    """Return the part of a look that is stored for the course of the memory, None if the memory was not seen."""
     memory = view.memory
     if memory is None:
         return None
@@ -259,7 +259,7 @@ def _holder(one: Running, key: str) -> MemoryHolder:
 
 
 def _as_the_agent_says(one: ServiceOnPage, phase: str, words: str, todo: str) -> ServiceOnPage:
-    """Return a service with what the agent says of it; of one that runs, what its server says is more."""
+    """Return a service with the agent's words about it; for a running one, its server's own state tells more."""
     if phase == "running" and one.phase in _UP:
         return one
     return one._replace(phase=phase, words=words, todo=todo)

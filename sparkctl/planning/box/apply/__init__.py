@@ -1,1 +1,1 @@
-"""How a box differs from a stack, and in which order the stack is put into effect."""
+"""The differences between a box and a stack, and the order in which the stack is put into effect."""

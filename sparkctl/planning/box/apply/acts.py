@@ -1,8 +1,8 @@
-"""In which order a stack is put into effect: nothing that works is stopped sooner than it has to be. Pure.
+"""The order in which a stack is put into effect: nothing that works is stopped sooner than necessary. Pure.
 
-Services that are new come first, as far as memory allows; then what changed, one at a time, since each gives back what
-it held before its successor takes more; what goes comes last. What goes is stopped first only where its memory is
-needed, and then as few of it as are enough; or where a successor wants its port.
+New services come first, as far as memory allows; then changed services, one at a time, since each gives back its old
+memory before its successor takes more; services that go come last. A service that goes is stopped earlier only if its
+memory is needed, and then only as few as necessary; or if a successor wants its port.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from sparkctl.planning.running import Running
 
 _MOST_CHOSEN: Final = 8
-"""Services that go of which every choice is tried: 256 plans. Of more, those that hold most go first."""
+"""Up to this many services that go, every choice is tried: 256 plans. With more, the largest go first."""
 
 
 class ActKind(StrEnum):
-    """What is done: services are waited for, started or replaced, each proved ready, or they are removed."""
+    """The kind of an act: services are awaited, started or replaced (each proved ready), or removed."""
 
     WAIT = "wait"
     START = "start"
@@ -37,16 +37,16 @@ class ActKind(StrEnum):
 
 
 class Act(NamedTuple):
-    """One thing that is done with one or several services; the next begins when it has come to its end."""
+    """One act on one or several services; the next act begins when it has ended."""
 
     kind: ActKind
     services: tuple[str, ...]
 
 
 class Arranged(NamedTuple):
-    """What is done, in its order, and the plan of the whole set.
+    """The acts in their order, and the plan of the whole set.
 
-    There are no acts where the plan does not fit, and where it does but no order is possible: ``stuck`` says why.
+    There are no acts if the plan does not fit, or if it fits but no order is possible: then ``stuck`` says why.
     """
 
     acts: tuple[Act, ...]
@@ -60,7 +60,7 @@ class Arranged(NamedTuple):
 
 
 class _Box(NamedTuple):
-    """What is wanted beside what runs, of which what goes first has gone; ``blocked`` is as for ``arranged``."""
+    """What is wanted beside what still runs after the first removals; ``blocked`` is as for ``arranged``."""
 
     wanted: Sequence[Wanted]
     running: Sequence[Running]
@@ -77,15 +77,15 @@ class _Box(NamedTuple):
         return next(one for one in self.wanted if one.name == name)
 
     def waits(self, name: str) -> set[str]:
-        """Return which services have to be started before this one: it comes after them, or takes their port.
+        """Return the services that have to be started before this one: it comes after them, or takes their port.
 
-        One that runs is ready for what comes after it, also while it is still to be replaced.
+        A running service is ready for those that come after it, even while it is still to be replaced.
         """
         runs = {one.name for one in self.running}
         return {*self.blocked.get(name, ()), *(other for other in self.own(name).after if other not in runs)}
 
     def allows(self, order: Sequence[str]) -> bool:
-        """Return whether services can be started in this order, each beside all that is there by then."""
+        """Return whether services can be started in this order, each beside everything that is there by then."""
         pool, running = self.pool, {one.name: one for one in self.running}
         for place, name in enumerate(order):
             if not self.waits(name).isdisjoint(order[place + 1 :]):
@@ -108,10 +108,10 @@ def arranged(
     goes: Collection[str],
     blocked: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> Arranged:
-    """Return how ``wanted`` comes to run beside ``running``, of which the services in ``goes`` end.
+    """Return the acts that bring ``wanted`` up beside ``running``; the services in ``goes`` end.
 
-    What runs otherwise than it is wanted is replaced. ``blocked`` are by a service's name the others that have to give
-    it their port before: by going, or by being replaced.
+    A service that runs differently from what is wanted is replaced. ``blocked`` gives, by a service's name, the others
+    that have to free its port first: by going, or by being replaced.
 
     Raises:
         InputError: a service wants a GPU that the host has not.
@@ -142,7 +142,7 @@ def arranged(
 
 
 def _choices(going: Sequence[Running]) -> Iterator[tuple[Running, ...]]:
-    """Yield what could go before anything starts: nothing, and then ever more, of low priority before of high."""
+    """Yield the sets that could go before anything starts: none first, then larger ones, low priority before high."""
     if len(going) > _MOST_CHOSEN:
         most = sorted(going, key=lambda one: -one.held_bytes)
         yield from (tuple(most[:count]) for count in range(len(most) + 1))
@@ -159,15 +159,15 @@ def _without(pool: Pool, gone: Sequence[Running]) -> Pool:
 
 
 def _waits(plan: Plan) -> list[Act]:
-    """Return what is waited for: it starts already, and as it is wanted."""
+    """Return the acts that wait for services which are already starting as wanted."""
     waited = tuple(step.service for step in plan.steps if step.action is Action.WAIT)
     return [Act(ActKind.WAIT, waited)] if waited else []
 
 
 def _starts(box: _Box, plan: Plan) -> list[Act] | None:
-    """Return the starts: what is new first, as far as that is possible, else as it is planned.
+    """Return the starts: new services first as far as possible, else in the planned order.
 
-    None where no order is possible.
+    None if no order is possible.
     """
     steps = [step for step in plan.steps if step.action in STARTS]
     kinds = {step.service: ActKind(str(step.action)) for step in steps}
@@ -176,12 +176,12 @@ def _starts(box: _Box, plan: Plan) -> list[Act] | None:
     for order in (first, _freed(first, box), list(kinds), _freed(list(kinds), box)):
         if box.allows(order):
             return _grouped(order, kinds)
-    # What is planned leaves more room than one start after another: not all are at their most at once.
+    # The plan of the whole set leaves more room than one start after another: not all are at their most at once.
     return None if any(box.blocked.values()) else _grouped(list(kinds), kinds)
 
 
 def _grouped(order: Sequence[str], kinds: Mapping[str, ActKind]) -> list[Act]:
-    """Return the acts of an order: neighbours that are new are one, and the controller may start them together."""
+    """Return the acts of an order: neighbouring new services form one act, which the controller may start together."""
     acts: list[Act] = []
     for name in order:
         if acts and kinds[name] is ActKind.START and acts[-1].kind is ActKind.START:
@@ -192,7 +192,7 @@ def _grouped(order: Sequence[str], kinds: Mapping[str, ActKind]) -> list[Act]:
 
 
 def _freed(order: Sequence[str], box: _Box) -> list[str]:
-    """Return an order in which a service comes after those that it waits for, where no circle forbids that."""
+    """Return an order in which a service comes after those that it waits for, unless a circle makes that impossible."""
     found: list[str] = []
     waiting = list(order)
     while waiting:

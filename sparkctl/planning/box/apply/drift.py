@@ -1,6 +1,6 @@
-"""How a box differs: what a stack declares, what was applied last, and what runs, service by service. Pure.
+"""The differences of a box: what a stack declares, what was applied last, and what runs, service by service. Pure.
 
-What is declared and what was applied are both resolved services; what runs is what the engine and the labels say of it.
+The declared and the applied side are resolved services; the running side is what the engine and the labels say.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _UNKEPT: Final = "started by hand, or by an apply that has not come to its end"
 class DiffKind(StrEnum):
     """A kind of difference.
 
-    ADDED: declared, and not applied. REMOVED: applied, and declared no more. CHANGED: declared otherwise than it was
-    applied. DRIFTED: it does not run as it was applied. UNDECLARED: it runs, and neither declares nor applied it.
+    ADDED: declared, and not applied. REMOVED: applied, and no longer declared. CHANGED: declared differently from what
+    was applied. DRIFTED: it does not run as it was applied. UNDECLARED: it runs, and is neither declared nor applied.
     """
 
     ADDED = "added"
@@ -35,11 +35,11 @@ class DiffKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FoundService:
-    """A service as the engine has it. ``state`` is docker's; ``digest`` is that of its spec, None unknown.
+    """A service as the engine has it. ``state`` is docker's; ``digest`` is that of its spec, None if unknown.
 
-    ``stack`` is the stack that it was started with, "" none. ``laid_over`` says what was laid over its recipe that was
-    not applied so. ``ended`` says how it ended. ``differs`` are lines of how it differs from what was applied, or where
-    nothing was, from what is declared; ``lost`` are those of its mods that are not in it any more.
+    ``stack`` is the stack that it was started with, "" for none. ``laid_over`` names overrides of its recipe that were
+    not applied. ``ended`` says how it ended. ``differs`` are lines on how it differs from what was applied, or, if
+    nothing was applied, from what is declared; ``lost`` are those of its mods that it no longer contains.
     """
 
     name: str
@@ -60,10 +60,11 @@ class FoundService:
 
 @dataclass(frozen=True, slots=True)
 class ServiceDiff:
-    """How one service differs; ``kinds`` is () where it does not.
+    """How one service differs; ``kinds`` is () if it does not.
 
-    ``changes`` are lines of what is declared against what was applied, ``drifts`` of what runs against it. ``state`` is
-    docker's word for its container, "" where it has none; ``start`` says when it has to run, "" of one not declared.
+    ``changes`` are lines that compare the declared with the applied service, ``drifts`` compare the running one with
+    it. ``state`` is docker's word for its container, "" without one; ``start`` says when it has to run, "" if not
+    declared.
     """
 
     name: str
@@ -75,13 +76,13 @@ class ServiceDiff:
 
     @property
     def same(self) -> bool:
-        """Whether it is as declared, as applied, and runs so."""
+        """Whether it is declared, applied and running alike."""
         return not self.kinds
 
 
 @dataclass(frozen=True, slots=True)
 class Three:
-    """The three sides: services by name. ``standing`` says why one does not run although it should: paused, held."""
+    """The three sides: services by name. ``standing`` says why a service that should run does not: paused, or held."""
 
     stack: str
     declared: Mapping[str, KeptService]
@@ -91,10 +92,10 @@ class Three:
 
 
 def differences(three: Three, changes: Mapping[str, Sequence[str]], moved: Mapping[str, str]) -> list[ServiceDiff]:
-    """Return how each service differs, in the order of the stack, then what was applied, then what runs beside it.
+    """Return how each service differs: first the stack's in its order, then the applied ones, then other running ones.
 
-    ``changes`` are the lines of how a service is declared otherwise than it was applied, and ``moved`` says of a
-    service that the tag of its image names another one now.
+    ``changes`` are lines on how a service is declared differently from what was applied, and ``moved`` says for a
+    service that the tag of its image now names another image.
     """
     names = dict.fromkeys([*three.declared, *three.applied, *sorted(three.seen)])
     return [_of(three, name, tuple(changes.get(name, ())), moved.get(name, "")) for name in names]
@@ -138,10 +139,10 @@ def _stranger(three: Three, seen: FoundService) -> str:
 def _drifts(
     three: Three, declared: KeptService, applied: KeptService | None, seen: FoundService | None, moved: str
 ) -> tuple[str, ...]:
-    """Return how what runs differs from what was applied; from what is declared, where nothing was."""
+    """Return how a running service differs from the applied one, or from the declared one if nothing was applied."""
     standing = three.standing.get(declared.name, "")
     if seen is None or not seen.runs:
-        # What nobody but the operator starts is as it has to be when the operator has stopped it.
+        # A service that only the operator starts is as it has to be after the operator has stopped it.
         by_hand = (applied or declared).declared.start is StartMode.MANUAL
         found = [f"it does not run: {standing}"] if standing and not by_hand else []
         if not standing and applied is not None and applied.declared.start is StartMode.ALWAYS:
@@ -158,7 +159,7 @@ def _absent(seen: FoundService | None) -> str:
 
 
 def _otherwise(declared: KeptService, applied: KeptService | None, seen: FoundService) -> list[str]:
-    """Return how a service that runs was started otherwise than it was applied."""
+    """Return how a running service was started differently from what was applied."""
     wanted = applied or declared
     if seen.digest == wanted.digest:
         return list(seen.differs)

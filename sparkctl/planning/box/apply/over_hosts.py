@@ -1,7 +1,7 @@
-"""In which order several hosts act that put one stack into effect. Pure.
+"""The order in which several hosts act to put one stack into effect. Pure.
 
-Each host has its own acts, in an order that its memory allows. What is started comes before what is ended for it on
-another host, so that a service that moves answers meanwhile; only where a host has no room before does it end first.
+Each host has its own acts, in an order that its memory allows. A service is started before its old instance on another
+host is ended, so that a service that moves answers meanwhile; the old one ends first only if a host has no room before.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
 
 class HostAct(NamedTuple):
-    """What is done next, and where."""
+    """The next act, and its host."""
 
     host: str
     act: Act
 
 
 class Sequenced(NamedTuple):
-    """What is done on all hosts: ``first`` all that a host cannot do later, and ``last`` what only ends services."""
+    """The acts on all hosts: ``first`` everything that a host cannot do later, and ``last`` what only ends services."""
 
     first: tuple[HostAct, ...]
     last: tuple[HostAct, ...]
 
 
 def sequenced(acts: Mapping[str, Sequence[Act]], after: Mapping[str, Collection[str]]) -> Sequenced:
-    """Return the order; ``after`` are by a service's name those that have to be ready before it starts.
+    """Return the order; ``after`` gives, by a service's name, those that have to be ready before it starts.
 
-    Hosts that end nothing before they start go first, and then by their names. A wave of starts is divided where a
-    part of it waits for another host. Where no host could go on the first one does: its own order is what has room.
+    Hosts that end nothing before they start go first, and then by their names. A wave of starts is divided if a part of
+    it waits for another host. If no host could go on, the first one does: its own order is the one that has room.
     """
     heads = {host: _head(own) for host, own in acts.items()}
     tails = [HostAct(host, act) for host in sorted(acts) for act in acts[host][len(heads[host]) :]]
@@ -54,7 +54,7 @@ def sequenced(acts: Mapping[str, Sequence[Act]], after: Mapping[str, Collection[
 def _next(
     host: str, own: Sequence[Act], after: Mapping[str, Collection[str]], waiting: Collection[str]
 ) -> tuple[str, Act] | None:
-    """Return what a host can do next, None while it waits for another one."""
+    """Return what a host can do next, None while it waits for another host."""
     act = own[0]
     if not _starts(act):
         return host, act

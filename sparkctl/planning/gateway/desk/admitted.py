@@ -1,4 +1,4 @@
-"""What fits with whom gone, by admission: the question of the desk, answered over what was just observed. Pure."""
+"""What fits after which services have gone, by admission: the desk's question, answered from the last look. Pure."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def admitted(wanted: Mapping[str, Wanted], running: Sequence[Running], pool: Pool) -> Fits:
-    """Return the answer to what fits with whom gone.
+    """Return the function that answers what fits after some services have gone.
 
-    ``wanted`` are the services of the stack by their names, ``running`` is all that has a container on this host, jobs
-    and other people's services among it, and ``pool`` is what is available with all of these there.
+    ``wanted`` are the services of the stack by name, ``running`` is everything with a container on this host, including
+    jobs and other people's services, and ``pool`` is what is available while all of these are there.
     """
 
     @cache

@@ -1,4 +1,4 @@
-"""When time alone changes something at the desk: it is given a ``DeskTick`` then. Pure."""
+"""When the passing of time alone changes something at the desk: then it is given a ``DeskTick``. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def due_s(desk: Desk, now: float) -> float | None:
-    """Return after how many seconds the desk is to be told that time has passed, None where time changes nothing.
+    """Return after how many seconds the desk has to be told that time has passed, None if time changes nothing.
 
     Right after a step it is more than 0.
     """

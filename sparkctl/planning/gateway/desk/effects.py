@@ -1,4 +1,4 @@
-"""What the desk wants done. Values; nothing of it has an order but that in which it is given."""
+"""What the desk wants done. Values; their only order is the one in which they are given."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ class RefusedFor(StrEnum):
     """Why a request is refused.
 
     ``unknown``: the stack has no such service (404). ``queue-full`` is 429, ``died`` 502: the server broke off before
-    it answered, and runs as far as is known. All others are 503: ``does-not-fit`` whoever is evicted; ``held`` and
-    ``paused``, which a command ends; ``not-allowed`` to start it; ``waited-out``, as long as it may; ``closed`` by the
-    guard; ``start-failed``.
+    it answered, and still runs as far as is known. All others are 503: ``does-not-fit`` even if others are evicted;
+    ``held`` and ``paused``, which a command ends; ``not-allowed`` to start it; ``waited-out``: it waited as long as it
+    may; ``closed`` by the guard; ``start-failed``.
     """
 
     UNKNOWN = "unknown"
@@ -57,7 +57,7 @@ class RefuseRequest(NamedTuple):
 
 
 class TellWaiter(NamedTuple):
-    """Tell a waiter that streams what it waits for: a comment in its stream, without `: ` and line ends."""
+    """Tell a waiting stream what it waits for: the text of a comment, without `: ` and line ends."""
 
     id: str
     words: str
@@ -79,7 +79,7 @@ class StopService(NamedTuple):
 
 
 class HoldService(NamedTuple):
-    """Keep that it was given up, until an operator starts it."""
+    """Record that the service was given up, until an operator starts it."""
 
     service: str
     why: str

@@ -1,8 +1,8 @@
-"""What the desk is told: of requests, of services, of the box. Values.
+"""What the desk is told about requests, services and the box. Values.
 
 An outcome (``ServiceStarted``, ``StartFailed``, ``ServiceStopped``, ``StopFailed``) belongs to an effect of the desk,
-and each such effect has one. Everything else that becomes of a service comes by ``ServicesSeen``, which says what is,
-so that it may be told again: what the desk itself does to a service at that moment has precedence over it.
+and each such effect has one. All other changes of a service come by ``ServicesSeen``, which gives the present state
+and may be repeated: what the desk itself does to a service at that moment has precedence over it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class RequestAsked(NamedTuple):
 
 
 class RequestLeft(NamedTuple):
-    """The client is gone, whatever it waited for. Of a request that is not known any more: nothing."""
+    """The client is gone, whatever it waited for. For an unknown request nothing happens."""
 
     id: str
 
@@ -61,7 +61,7 @@ class ServiceStarted(NamedTuple):
 class StartFailed(NamedTuple):
     """The start that the desk asked for has failed.
 
-    ``why`` and ``fix`` are sentences; ``passes`` is False for a cause that is there again at each start. ``no_room``:
+    ``why`` and ``fix`` are sentences; ``passes`` is False for a cause that returns at each start. ``no_room``:
     admission refused it and nothing was begun, which is no failure of the service.
     """
 
@@ -73,7 +73,7 @@ class StartFailed(NamedTuple):
 
 
 class StartGoesOn(NamedTuple):
-    """How far a start is: what it does, as words without an end, and in how many seconds it is expected to be ready."""
+    """The progress of a start: what it does, in words without a full stop, and the expected seconds until ready."""
 
     service: str
     phase: str
@@ -94,12 +94,12 @@ class StopFailed(NamedTuple):
 
 
 class SeenAtDesk(NamedTuple):
-    """What is seen of a service, whose state is never ``draining``.
+    """The observed state of a service, which is never ``draining``.
 
-    ``why`` is a sentence for held, paused, stuck and off. ``busy``: it answers requests, the desk's own among them.
-    ``wanted``: it has to run, does not, and waits for room though nobody asks: a service of `start: always`.
-    ``wait_s``: it is not to be started before so many seconds have passed (the agent's back-off).
-    ``requests`` are running or waiting in its server, as that counts them.
+    ``why`` is a sentence for held, paused, stuck and off. ``busy``: it answers requests, the desk's own included.
+    ``wanted``: it has to run, does not, and waits for room although nobody asks: a service of `start: always`.
+    ``wait_s``: it must not be started before this many seconds have passed (the agent's back-off).
+    ``requests`` are running or waiting in its server, as the server counts them.
     """
 
     service: str
@@ -114,7 +114,7 @@ class SeenAtDesk(NamedTuple):
 
 
 class FarSeen(NamedTuple):
-    """Other hosts were looked at. Of a service that is not among them nothing is said."""
+    """Other hosts were looked at. Nothing is known of a service that is not among them."""
 
     services: tuple[SeenAtDesk, ...]
 
@@ -122,9 +122,9 @@ class FarSeen(NamedTuple):
 class ServicesSeen(NamedTuple):
     """The agent has looked. A service that is not among them is left as it is.
 
-    ``others_start`` is what is starting and none of the desk's services, "" for nothing: starts are one at a time.
-    It was looked at after the last outcome that the desk was told. A service that the desk wanted held is ``held``,
-    also where that could not be written.
+    ``others_start`` is something starting that is not one of the desk's services, "" for nothing: starts are one at a
+    time. The look was made after the last outcome that the desk was told. A service that the desk wanted held is
+    ``held``, even if that could not be written.
     """
 
     services: tuple[SeenAtDesk, ...]
@@ -132,13 +132,13 @@ class ServicesSeen(NamedTuple):
 
 
 class ServerLost(NamedTuple):
-    """A server took no connection: it gets nothing until the agent has looked."""
+    """A server refused a connection: it gets no requests until the agent has looked."""
 
     service: str
 
 
 class ServicePinned(NamedTuple):
-    """An operator pinned a service on the page, or let go of it: while it is pinned nothing stops it."""
+    """An operator pinned a service on the page, or unpinned it: while it is pinned nothing stops it."""
 
     service: str
     pinned: bool
@@ -148,16 +148,16 @@ class ServicePinned(NamedTuple):
 
 
 class MemoryLooked(NamedTuple):
-    """The look that the desk asked for. ``fits`` is None where nobody could look, ``why`` says so as a sentence."""
+    """The look that the desk asked for. ``fits`` is None if nobody could look; then ``why`` says so as a sentence."""
 
     fits: Fits | None
     why: str = ""
 
 
 class GuardClosed(NamedTuple):
-    """No start is admitted (``why`` is a sentence), or with "" they are again.
+    """No start is admitted (``why`` is a sentence); "": starts are admitted again.
 
-    ``waits``: that ends by itself, as an apply does, so that requests wait for it as for a start.
+    ``waits``: the state ends by itself, as with an apply, so requests wait for its end as for a start.
     """
 
     why: str
@@ -165,7 +165,7 @@ class GuardClosed(NamedTuple):
 
 
 class StackDeclared(NamedTuple):
-    """The services of the applied stack, all of them, when they have changed and at the beginning."""
+    """All services of the applied stack; sent at the beginning and after each change."""
 
     services: tuple[DeskDeclared, ...]
 

@@ -9,15 +9,15 @@ from typing import Final
 from sparkctl.planning.box.gateway_defaults import USUAL
 
 WAIT_S: Final = USUAL.wait_s
-"""How long a request waits at most, where the gateway's stack does not say it."""
+"""How long a request waits at most (seconds), unless the gateway's stack sets it."""
 
 
 class RequestPlace(StrEnum):
     """Where a request is.
 
-    ``waiting``: for a service that is not there, or for its turn at one that answers as many as it may.
-    ``served``: it was handed to the service. ``resting``: so was it, and nothing is under way on it: an idle websocket,
-    which is no use of a service (llama-swap had to add `ignoreWebsockets`).
+    ``waiting``: for a service that is not there, or for its turn at a service that is busy with as many as it may
+    answer. ``served``: it was handed to the service. ``resting``: also handed over, but nothing is under way on it: an
+    idle websocket, which does not count as use of a service (llama-swap had to add `ignoreWebsockets`).
     """
 
     WAITING = "waiting"
@@ -29,13 +29,13 @@ class RequestPlace(StrEnum):
 class DeskRequest:
     """A request that asks for a service. Times are on the clock of ``now``, durations in seconds.
 
-    ``may_start``: its key, and the route that it came by, allow that a service is started for it. ``stream``: it is
-    told meanwhile what it waits for, so that it may wait for a start that is under way longer than ``wait_s``.
-    ``keeps``: it counts as use of its service; one that does not (a tokenize: clients ask every model for it, see
+    ``may_start``: its key and its route allow starting a service for it. ``stream``: meanwhile it is told what it waits
+    for, so it may wait longer than ``wait_s`` for a start that is under way.
+    ``keeps``: it counts as use of its service; a request that does not (a tokenize: clients ask every model for it, see
     goniz/opencode-local-provider#14) takes no place, starts nothing, and keeps nothing running.
-    ``sent``: a server had it, and broke off without an answer. It is told what became of that server, and never handed
-    on again: nobody knows what was done with it.
-    Of requests that wait for the same service the higher ``priority`` is first, then who came first.
+    ``sent``: a server had it, and broke off without an answer. The client is told what became of that server, and the
+    request is never handed on again: nobody knows what was done with it.
+    Among requests for the same service the higher ``priority`` is first, then the earlier one.
     """
 
     id: str
@@ -59,5 +59,5 @@ class DeskRequest:
 
     @property
     def turn(self) -> tuple[int, float]:
-        """What requests that wait for the same service are sorted by."""
+        """The key by which requests for the same service are sorted."""
         return -self.priority, self.at

@@ -1,4 +1,4 @@
-"""What the desk asks of admission, so that it knows nothing of bytes: would these fit, with those gone? Values."""
+"""The desk's question to admission, so that it handles no bytes: would these fit if those were gone? Values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class DeskRoom(NamedTuple):
-    """Whether they fit. ``sum`` says why not, in several lines; it is asked for where somebody is told."""
+    """Whether they fit. ``sum`` returns why not, in several lines; it is called only if somebody is told."""
 
     fits: bool
     sum: Callable[[], str] = str
@@ -27,8 +27,9 @@ Fits: TypeAlias = "Callable[[frozenset[str], tuple[str, ...]], DeskRoom]"
 class MakingRoom(NamedTuple):
     """Services that go so that another one can come.
 
-    ``victims`` are stopped when all of them have no request in flight, all at once; ``stopping``: they are. ``words``
-    is the sum. ``gone_at`` is when the last of them had ended, None before: memory may come back later than that.
+    ``victims`` are all stopped at once, when none of them has a request in flight; ``stopping``: they are being
+    stopped. ``words`` is the sum. ``gone_at`` is when the last of them had ended, None before: memory may come back
+    later than that.
     """
 
     coming: str

@@ -1,4 +1,4 @@
-"""What the desk knows of a service: what its stack declares, what was measured, and what it does now. Values."""
+"""What the desk knows of a service: its stack's declaration, measured values, and its present state. Values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from sparkctl.planning.box.declared import Restarts, StartMode
 
 STAYS_S: Final = 60.0
-"""A service is not stopped for another one before so long, unless its stack says otherwise: the default of the file."""
+"""A service is not stopped for another one sooner, unless its stack says otherwise: the default of the file."""
 RESTARTS: Final = Restarts(10.0, 300.0, 3, 1800.0)
 """As in a stack's file without `restart:`."""
 
@@ -18,9 +18,9 @@ RESTARTS: Final = Restarts(10.0, 300.0, 3, 1800.0)
 class DeskState(StrEnum):
     """Where a service stands at the desk.
 
-    ``draining`` is ready, takes nothing new, and is stopped once its answers have ended. ``stuck`` takes nothing
-    either: its server makes no steps (eugr/spark-vllm-docker#260), which the agent ends, or takes no connection.
-    ``held``: it was given up; ``paused``: an operator stopped it. Both are started by no request.
+    ``draining`` is ready, accepts nothing new, and is stopped once its answers have ended. ``stuck`` accepts nothing
+    either: its server makes no steps (eugr/spark-vllm-docker#260), and then the agent ends it, or refuses connections.
+    ``held``: it was given up; ``paused``: an operator stopped it. No request starts either of these.
     """
 
     OFF = "off"
@@ -34,21 +34,20 @@ class DeskState(StrEnum):
 
 
 UP: Final = frozenset({DeskState.READY, DeskState.STUCK, DeskState.DRAINING})
-"""Those that were ready and have a server still."""
+"""States of a service that was ready and still has a server."""
 HOLDING: Final = frozenset({*UP, DeskState.STARTING, DeskState.STOPPING})
-"""Those that hold memory."""
+"""States in which a service holds memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeskDeclared:
-    """What a stack says of a service that the desk asks for, and what was measured of it. Durations are in seconds.
+    """What a stack says of a service that the desk manages, and what was measured of it. Durations are in seconds.
 
     ``limit`` is how many requests it answers at once (`limits.sequences`) and ``queue`` how many more wait for it.
-    ``idle_s`` as in the stack: after so long without a request it is stopped, None: never. ``load_s`` is how long its
-    start usually takes, 0 where that is not known. ``command`` is what an operator types to start it.
-    ``after`` are all services that have to be there before it is started, in the order of their starts.
-    ``host`` is the other host that it runs on, "" for this one: the desk starts and stops nothing there, and its memory
-    is none of this box.
+    ``idle_s`` as in the stack: after this long without a request it is stopped, None: never. ``load_s`` is how long its
+    start usually takes, 0 if that is not known. ``command`` is what an operator types to start it. ``after`` are all
+    services that have to be there before it is started, in the order of their starts. ``host`` is the other host that
+    it runs on, "" for this one: the desk starts and stops nothing there, and its memory is not part of this box.
     """
 
     name: str
@@ -67,7 +66,7 @@ class DeskDeclared:
 
     @property
     def least_stay_s(self) -> float:
-        """How long it stays once it is ready, whoever wants its memory: a load that is paid for is used."""
+        """How long it stays once it is ready, whoever wants its memory: a load has a cost and should be used."""
         return max(self.stays_s, self.load_s)
 
 
@@ -75,14 +74,14 @@ class DeskDeclared:
 class DeskService:
     """A service at the desk. Times are on the clock of ``now``.
 
-    ``why`` is a sentence for a state that needs one: why it is held, stopped or off. ``phase`` and ``eta_at`` are of a
-    start: what it does, and when it is expected to be ready (None: not known). ``ours``: the desk asked for the start
-    or the stop that is under way, so that its outcome comes as an event. ``busy``: it answers somebody who does not
-    come through the desk. ``wanted``: it has to run though nobody asks, and waits for room since ``wanted_at``.
-    ``died``: it ended by itself after it had been ready. ``seen_at`` is when the agent looked at it last.
-    ``others`` requests are at its server that did not come through the desk, as far as that counts them.
+    ``why`` is a sentence for a state that needs one: why it is held, stopped or off. ``phase`` and ``eta_at`` belong to
+    a start: what it does, and when it is expected to be ready (None: not known). ``ours``: the desk asked for the start
+    or the stop that is under way, so that its outcome comes as an event. ``busy``: it answers requests that do not come
+    through the desk. ``wanted``: it has to run although nobody asks, and has waited for room since ``wanted_at``.
+    ``died``: it ended by itself after it had been ready. ``seen_at`` is when the agent looked at it last. ``others``
+    counts the requests at its server that did not come through the desk, as far as the server counts them.
     ``not_before``: it is not started earlier, after a failure. ``used_at`` is when the last answer ended, or when it
-    was seen ready first.
+    was first seen ready.
     """
 
     declared: DeskDeclared
@@ -120,15 +119,15 @@ class DeskService:
 
     @property
     def stays_until(self) -> float:
-        """Until when it is not stopped for another one."""
+        """The time until which it is not stopped for another one."""
         return self.ready_at + self.declared.least_stay_s
 
     @property
     def protected(self) -> bool:
         """Whether no request ever stops it.
 
-        One that is started by hand alone is its operator's: a model that was loaded by hand is not to be unloaded
-        (lmstudio-bug-tracker#644).
+        A service that is started only by hand belongs to its operator: a model that was loaded by hand is not to be
+        unloaded (lmstudio-bug-tracker#644).
         """
         return self.far or self.declared.keep or self.pinned or self.declared.start is StartMode.MANUAL
 

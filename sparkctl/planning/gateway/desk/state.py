@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from sparkctl.planning.gateway.desk.service import DeskService
 
 MOST_RETRY_S: Final = 120
-"""The official clients wait no longer than that by `Retry-After` (openai 3.57, anthropic 2.14)."""
+"""The longest wait that the official clients accept by `Retry-After` (openai 3.57, anthropic 2.14), in seconds."""
 APART_S: Final = 1.0
-"""So far looks at the memory are apart at least, a choice: each asks the engine and the driver."""
+"""The least time between looks at the memory, a choice: each asks the engine and the driver."""
 
 
 def starting(services: Mapping[str, DeskService], others: str) -> str:
-    """Return what is starting on this host, ``others`` where it is none of the services; "" for nothing."""
+    """Return what is starting on this host (``others`` if it is none of the services); "" for nothing."""
     mine = (one.name for one in services.values() if one.state is DeskState.STARTING and not one.far)
     return next(mine, others)
 
@@ -35,10 +35,11 @@ def starting(services: Mapping[str, DeskService], others: str) -> str:
 class Desk:
     """The desk at one moment. Times are in seconds on a clock that only runs forward.
 
-    ``closed`` is why no start is admitted, "" while they are, and ``closed_waits`` whether requests wait meanwhile.
+    ``closed`` is why no start is admitted, "" while starts are, and ``closed_waits`` whether requests wait meanwhile.
     ``looking_at`` is since when a look at the memory is awaited, None for none, ``looked_at`` when the last one came,
-    and ``look_again_at`` when the next one is worth it. ``making`` is for whom room is made. ``others_start`` is what
-    starts and is none of its services. ``ended_at`` is when a service ended last: its memory may come back later.
+    and ``look_again_at`` when the next one is worthwhile. ``making`` is the service for which room is made.
+    ``others_start`` is what starts and is none of its services. ``ended_at`` is when a service last ended: its memory
+    may come back later.
     """
 
     services: Mapping[str, DeskService] = field(default_factory=lambda: MappingProxyType({}))
@@ -55,7 +56,7 @@ class Desk:
 
     @property
     def kept_off(self) -> frozenset[str]:
-        """The services that nobody else may start now: those that go, and the one that they go for."""
+        """The services that nobody else may start now: those that go, and the one for which they go."""
         return frozenset() if self.making is None else self.making.victims | {self.making.coming}
 
     @property
@@ -76,7 +77,7 @@ class Desk:
 
 
 class DeskWork:
-    """A desk while a step works on it; ``frozen`` is what it has become."""
+    """A desk while a step works on it; ``frozen`` is the result."""
 
     def __init__(self, desk: Desk, now: float) -> None:
         self.now = now
@@ -116,7 +117,7 @@ class DeskWork:
     # --- services -----------------------------------------------------------------------------------------------------
 
     def put(self, service: DeskService) -> None:
-        """Keep what has become of a service."""
+        """Store the new state of a service."""
         before = self.services.get(service.name)
         if before is not None and before.state in HOLDING and service.state not in HOLDING and not service.far:
             self.ended_at = self.now
@@ -128,7 +129,7 @@ class DeskWork:
         return starting(self.services, self.others_start)
 
     def quiet(self, name: str) -> bool:
-        """Return whether a service answers nobody."""
+        """Return whether a service answers no request."""
         return not self.serving(name) and not self.services[name].busy
 
     def start(self, service: DeskService, why: str) -> None:
@@ -154,9 +155,9 @@ class DeskWork:
         return [name for name, found in self._waiting.items() if found]
 
     def asked_at(self, name: str) -> float | None:
-        """Return since when a request that may start a service waits for it, None where none does.
+        """Return since when a request that may start a service waits for it, None if there is none.
 
-        It waits also where it is for one that is not there, and that comes after this one.
+        A request also waits for this service if it asks for a missing one that comes after this one.
         """
         later = (
             one.name for one in self.services.values() if name in one.declared.after and one.state is DeskState.OFF
@@ -173,7 +174,7 @@ class DeskWork:
         return self._serving.get(name, 0)
 
     def change(self, request: DeskRequest) -> None:
-        """Keep what has become of a request."""
+        """Store the new state of a request."""
         before = self.requests.get(request.id)
         if before is not None:
             self._count(before, -1)
@@ -193,7 +194,7 @@ class DeskWork:
     def refuse(
         self, request: DeskRequest, kind: RefusedFor, words: str, *, retry_s: float | None = None, final: bool = False
     ) -> None:
-        """Answer a request with a refusal, and forget it. ``final``: asking again is no use."""
+        """Refuse a request, and forget it. ``final``: asking again is of no use."""
         self.remove(request)
         after = None if retry_s is None else max(1, min(MOST_RETRY_S, math.ceil(retry_s)))
         self.effects.append(RefuseRequest(request.id, request.service, kind, words, after, False if final else None))

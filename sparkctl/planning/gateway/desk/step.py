@@ -1,7 +1,7 @@
-"""The step of the desk: what becomes of each request, and which services come and go for it. Pure.
+"""The step of the desk: what happens to each request, and which services come and go for it. Pure.
 
-It has no clock, no connection and no bytes: memory is asked for by an effect (``LookAtMemory``), and the look comes
-back as an event, for it takes time and is worth it only where a service that is not there is asked for.
+It has no clock, no connection and no bytes. It asks for the memory by an effect (``LookAtMemory``), and the look comes
+back as an event: looking takes time, and is worthwhile only if a missing service is asked for.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class DeskStep(NamedTuple):
 
 
 def step(desk: Desk, event: DeskEvent, now: float) -> DeskStep:
-    """Return what follows from an event. Unknown names in events are none of the desk's and change nothing.
+    """Return what follows from an event. Unknown names in events do not concern the desk and change nothing.
 
-    Between two events nothing is to be done earlier than ``due.due_s`` says.
+    Between two events nothing has to be done before ``due.due_s`` says so.
     """
     work = DeskWork(desk, now)
     told.note(event, work)

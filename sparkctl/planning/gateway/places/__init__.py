@@ -1,1 +1,1 @@
-"""Equal services on several hosts: which of them gets a request, and under which names they are asked for. Pure."""
+"""Equal services on several hosts: which one gets a request, and the names by which they are asked for. Pure."""

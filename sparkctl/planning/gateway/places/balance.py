@@ -1,8 +1,8 @@
-"""Which of several equal services gets a request: the one with the least to do, or the one that knows its beginning.
+"""Which of several equal services gets a request: the least busy, or the one that has read its beginning before.
 
-Pure. A server keeps the keys and values of what it has read (vLLM's prefix cache), so that the next turn of a
-conversation costs it only what is new. So a request goes where its beginning was last, as long as that one has at most
-``LEAD`` requests more than the one with the least to do.
+Pure. A server keeps the keys and values of what it has read (vLLM's prefix cache), so the next turn of a conversation
+costs it only the new part. A request therefore goes where its beginning went last, as long as that service has at most
+``LEAD`` requests more than the least busy one.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
 LEAD: Final = 2
-"""So many requests more than the one with the least to do a service may have and still get one for its prefix: a
-choice. Each more slows all of its streams, and what is saved is one prefill."""
+"""How many requests more than the least busy service one may have and still get a request for its prefix: a choice.
+Each further request slows all of its streams, and only one prefill is saved."""
 BEGIN: Final = 4096
 """Characters of each message that tell one beginning from another, a choice: some 1000 tokens."""
 _MOST_MESSAGES: Final = 16
-"""Messages before the first of the user's that are looked at, a choice: usually there is one, the system's."""
+"""How many messages before the user's first one are read, a choice: usually there is one, the system's."""
 _DEEPEST: Final = 6
 _PATHS: Final = ("system", "instructions", "prompt", "input", "messages")
-"""Where the text of a request is, in the order in which servers put it into a prompt: Anthropic's ``system``,
+"""The keys of a request's text, in the order in which servers put it into a prompt: Anthropic's ``system``,
 ``instructions`` of /v1/responses, and the rest of both APIs."""
 
 
@@ -35,10 +35,10 @@ class ReadyPlace(NamedTuple):
 
 
 def chosen(places: Sequence[ReadyPlace], known: str = "", turn: str = "") -> str:
-    """Return the service that gets a request; of no place "".
+    """Return the service that gets a request; "" if there is none.
 
-    ``known`` is the service that had its beginning last, "" for none. Of those with equally little to do the request's
-    own id, ``turn``, picks one, so that they take turns.
+    ``known`` is the service that had the request's beginning last, "" for none. Among equally busy ones the request's
+    id, ``turn``, picks one, so that they take turns.
     """
     free = [one for one in places if one.asked < one.limit] or list(places)
     if not free:
@@ -51,10 +51,10 @@ def chosen(places: Sequence[ReadyPlace], known: str = "", turn: str = "") -> str
 
 
 def prefix(document: Mapping[str, object]) -> bytes:
-    """Return what stands for the beginning of a request's prompt, b"" where it has none.
+    """Return a value that stands for the beginning of a request's prompt, b"" if it has none.
 
-    It is the same for all turns of a conversation: the digest of what comes before the user's first message, and of
-    that message, of each its first ``BEGIN`` characters.
+    It is the same for all turns of a conversation: a digest of the messages up to the user's first one, included, with
+    the first ``BEGIN`` characters of each.
     """
     found = [text for path in _PATHS for text in _first(document.get(path))]
     if not any(found):

@@ -1,7 +1,7 @@
 """Services of other hosts among the names of a gateway: those that are equal to one here, and those that are not.
 
-Pure. Equal are services of the same recipe that are called by the same name at their servers: they get the requests of
-one name in turn. A service of another host always has a name of its own, too: ``NAME@HOST``.
+Pure. Services are equal if they have the same recipe and the same name at their servers: they get the requests for one
+name in turn. A service of another host always has a name of its own, too: ``NAME@HOST``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Kind: TypeAlias = "tuple[str, str]"
 
 
 class FarNamed(NamedTuple):
-    """A service of another host, as its labels and its command say it. What they do not say is "", () or None."""
+    """A service of another host, from its labels and its command. Unknown values are "", () or None."""
 
     host: str
     name: str
@@ -38,15 +38,15 @@ class FarNamed(NamedTuple):
 
     @property
     def kind(self) -> Kind | None:
-        """What equal ones have in common, None where it is not known."""
+        """The key that equal services share, None if it is not known."""
         return (self.recipe, self.served[0]) if self.recipe and self.served else None
 
 
 class DeclaredElsewhere(NamedTuple):
-    """What a stack says that is about more than one host.
+    """What a stack says that concerns more than one host.
 
     ``recipes`` are those of the services here, ``services`` those on other hosts, as clients ask for them, and
-    ``routes`` all of the stack's: one whose services are elsewhere is a route as soon as both are known.
+    ``routes`` are all of the stack's: a route between services elsewhere works as soon as both are known.
     """
 
     recipes: Mapping[str, str] = MappingProxyType({})
@@ -57,8 +57,8 @@ class DeclaredElsewhere(NamedTuple):
 def together(names: NameTable, far: Iterable[FarNamed], declared: DeclaredElsewhere) -> NameTable:
     """Return the names of a gateway with those of other hosts.
 
-    A name that means something here goes on to mean that. A name that several services elsewhere have means none of
-    them, unless they are equal. What a stack declares of other hosts is known by its names also where it is not seen.
+    A name that has a meaning here keeps it. A name that several services elsewhere have means none of them, unless they
+    are equal. A declared service of another host is known by its names even if it is not seen.
     """
     groups = _grouped(names, declared.recipes, far)
     said = {one.service: one for one in declared.services}
@@ -86,12 +86,12 @@ def together(names: NameTable, far: Iterable[FarNamed], declared: DeclaredElsewh
 
 
 def unseen(names: NameTable, declared: DeclaredElsewhere) -> list[str]:
-    """Return the services that a stack declares on other hosts and that none of them is seen to have."""
+    """Return the services that a stack declares on other hosts but that no host shows."""
     return [one.service for one in declared.services if names.services.get(one.service) == one]
 
 
 def _routes(declared: Iterable[DeclaredRoute], meant: Mapping[str, Named]) -> dict[str, DeclaredRoute]:
-    """Return the routes whose names are free, between the services that stand for those that they name."""
+    """Return the routes whose names are free, between the services that now have the names in each route."""
     found = {}
     for route in declared:
         first, then = meant.get(route.first), meant.get(route.then)
@@ -109,7 +109,7 @@ def _named(home: str, those: list[FarNamed], said: Mapping[str, NamedService]) -
 
 
 def _grouped(names: NameTable, recipes: Mapping[str, str], far: Iterable[FarNamed]) -> dict[str, list[FarNamed]]:
-    """Return the services elsewhere by the name that stands for all equal ones: that of the one here, where one is."""
+    """Return the services elsewhere, grouped by the name for all equal ones: that of the equal one here, if any."""
     equal = {
         (recipes[name], one.served[0]): name for name, one in names.services.items() if one.served and name in recipes
     }
@@ -127,7 +127,7 @@ def _grouped(names: NameTable, recipes: Mapping[str, str], far: Iterable[FarName
 def _served(
     names: NameTable, services: Mapping[str, NamedService], meant: dict[str, Named]
 ) -> dict[str, tuple[str, ...]]:
-    """Let what servers elsewhere are called mean them, where nothing else has that name; return what is shared."""
+    """Let the names of servers elsewhere stand for them if the name is free; return the names that several share."""
     found: dict[str, list[str]] = {}
     for home, one in services.items():
         if home not in names.services:

@@ -1,1 +1,1 @@
-"""From services to the files that another tool starts the same containers with: a writer a target. Pure."""
+"""From services to the files with which another tool starts the same containers: a writer for each target. Pure."""

@@ -1,8 +1,8 @@
 """A file for `docker compose`: the same containers, one after another.
 
-What `docker inspect` shows of them is what `sparkctl up` makes, but for the label of compose, a check of health where
-another service waits for it, and what only `up` knows (the image's id, what starts here took). A test on a real engine
-compares both. The keys are those of the Compose Specification.
+`docker inspect` shows the same for them as for the containers of `sparkctl up`, except compose's label, a health check
+if another service waits for it, and what only `up` knows (the image's id, what starts here took). A test on a real
+engine compares both. The keys are those of the Compose Specification.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FILE: Final = "compose.yaml"
 _TOOL: Final = "docker compose"
 _ALONE: Final = frozenset({"", "host", "none", "bridge", "default"})
-"""Networks that are no network of an operator's."""
+"""Networks that an operator did not define."""
 _DOLLARS: Final = (
     "compose reads a $ in this file as its own, docker run does not: a value with one needs `format: raw` below the "
     "path, which compose has since 2.30."
@@ -85,7 +85,7 @@ def _service(exported: ExportedSet, service: ExportedService, notes: list[str]) 
 
 
 def _waiting(exported: ExportedSet, name: str) -> list[str]:
-    """Return the services that wait for one, at once or for one that does: asking for them starts it too."""
+    """Return the services that wait for one, directly or through others: asking for them starts it too."""
     found: list[str] = []
     for service in exported.services:
         if name in service.after and service.name not in found:
@@ -107,7 +107,7 @@ def _process(spec: ContainerSpec) -> Iterator[tuple[str, object]]:
 
 
 def _given(spec: ContainerSpec, **keys: str) -> Iterator[tuple[str, object]]:
-    """Yield keys whose fields say something, texts as compose reads them."""
+    """Yield the keys whose fields are set, with texts as compose reads them."""
     for key, field in keys.items():
         value = getattr(spec, field)
         if value not in (None, "", False, ()):

@@ -21,7 +21,7 @@ _TOOL: Final = "docker run"
 
 
 def script(exported: ExportedSet) -> Export:
-    """Return a script of a shell that starts all services that start by themselves; the others stand in comments."""
+    """Return a shell script that starts all services that start by themselves; the others are in comments."""
     exported = exported.with_copies(f"{exported.folder}/") if exported.folder else exported
     lines = ["#!/usr/bin/env bash", *comment(*promises.header(exported, _TOOL)), "set -eu"]
     for service in exported.services:
@@ -43,7 +43,7 @@ def _service(exported: ExportedSet, service: ExportedService) -> Iterator[str]:
 
 
 def about(service: ExportedService) -> tuple[str, ...]:
-    """Return what is to be known of a service before its command is run."""
+    """Return what a reader should know about a service before running its command."""
     found = [*promises.of_stack(service)]
     found += [promises.of_secrets(service)] if service.env_file else []
     found += [promises.of_mod(service)] if service.mods else []

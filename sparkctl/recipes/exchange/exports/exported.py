@@ -1,4 +1,4 @@
-"""What is exported, as a value: services with all that another tool has to know; and the files that come of it."""
+"""The exported set as a value: services with all that another tool has to know; and the files made from it."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class ExportTarget(StrEnum):
 
 
 class CarriedMod(NamedTuple):
-    """A file that is laid over one of the image: its mod, its place in the container, and the copy that is mounted.
+    """A file that is laid over a file of the image: its mod, its place in the container, and the copy that is mounted.
 
     ``source`` is the copy's path on this host. ``content`` are the verified bytes and ``file`` the name of the copy
-    beside what is exported; None and "" where no copies go along.
+    beside the exported files; None and "" if no copies are exported.
     """
 
     mod: str
@@ -49,7 +49,7 @@ class CarriedMod(NamedTuple):
 
 
 class ServedModel(NamedTuple):
-    """Which model a service loads: its repository, the revision (None: the newest), and what its server is told.
+    """The model that a service loads: its repository, the revision (None: the newest), and its server's settings.
 
     ``context`` is in tokens, ``description`` the line of its recipe. ``chat`` is false for a base model.
     """
@@ -63,10 +63,10 @@ class ServedModel(NamedTuple):
 
 
 class ExportedHost(NamedTuple):
-    """A host of hosts.yaml that a service is bound to: its name, and its place on the fabric, "" where none is known.
+    """A host of hosts.yaml to which a service is bound: its name, and its place on the fabric, "" if not known.
 
-    ``address`` is its IP address there, ``interface`` what has it, ``hca`` are the RDMA devices. ``clients`` is the
-    name or address that clients of its services use, "" where none is declared.
+    ``address`` is its IP address there, ``interface`` the interface with that address, ``hca`` are the RDMA devices.
+    ``clients`` is the name or address that clients of its services use, "" if none is declared.
     """
 
     name: str
@@ -81,10 +81,11 @@ class ExportedService:
     """One service. Durations are in seconds, sizes in bytes.
 
     ``url`` is where clients of this host reach the server, ``inside`` where a process of its container does.
-    ``secrets`` are names. ``declared`` is what a stack says of it, None for a service without one. ``recipe`` is what
-    `sparkctl` finds it by. ``own_key``: sparkctl made the key that its server wants. ``nodes`` hosts share its model:
-    ``claim_bytes`` are what the head's has to have, ``worker_bytes`` each other's. ``hosts`` are those, in the order
-    of ranks, () for any, or for any of ``among``. Services with one ``spread`` run on different hosts.
+    ``secrets`` are names. ``declared`` is what a stack says about it, None for a service without a stack. ``recipe`` is
+    the name by which `sparkctl` finds it. ``own_key``: sparkctl made the key that its server requires. ``nodes`` hosts
+    share its model: the head's host needs ``claim_bytes``, each other one ``worker_bytes``. ``hosts`` are these hosts,
+    in the order of ranks; () for any, or for any of ``among``. Services with the same ``spread`` run on different
+    hosts.
     """
 
     name: str
@@ -118,7 +119,7 @@ class ExportedService:
 
     @property
     def by_itself(self) -> bool:
-        """Whether it starts with the others, and not when somebody asks for it."""
+        """Whether it starts with the others, rather than on demand."""
         return self.declared is None or self.declared.start is StartMode.ALWAYS
 
     @property
@@ -137,7 +138,7 @@ class ExportedService:
         return self.spec.env_files[0] if self.spec.env_files else ""
 
     def mounting(self, sources: dict[str, str]) -> ExportedService:
-        """Return the service with other sources of mounts: by the source that it has now, the other one."""
+        """Return the service with other sources of its mounts: ``sources`` maps each present source to the new one."""
         mounts = tuple(
             one if one.source is None else replace(one, source=sources.get(one.source, one.source))
             for one in self.spec.mounts
@@ -150,8 +151,8 @@ class ExportedSet:
     """Services that are exported together, in the order in which they start; ``name`` is for the files and units.
 
     ``asked`` is the command that exports it, as an operator writes it, and ``found_by`` the name of the stack or recipe
-    in it. ``gateway`` is the address of the stack's, "" for none. ``folder`` is the absolute path of the folder
-    that the files go into, "" where one file is printed.
+    in it. ``gateway`` is the address of the stack's gateway, "" for none. ``folder`` is the absolute path of the folder
+    for the files, "" if one file is printed.
     """
 
     name: str
@@ -165,8 +166,8 @@ class ExportedSet:
     def waits_for(self, service: ExportedService) -> list[tuple[str, bool]]:
         """Return what a service waits for: names, and whether it must not start without that.
 
-        What its stack says (``after``) is a must. Of what starts by itself each waits for the one before it, too: where
-        nobody looks at the memory, two that load at once may take more than there is.
+        The services in its stack's ``after`` are required. A service that starts by itself also waits for the one
+        before it: nobody looks at the memory there, and two that load at once may take more than there is.
         """
         found = dict.fromkeys(service.after, True)
         if service.by_itself:
@@ -205,7 +206,7 @@ def _ports(service: ExportedService) -> list[Port]:
 
 
 def _meet(one: ExportedService, other: ExportedService) -> bool:
-    """Return whether two services may be on one host: not where both are bound to others."""
+    """Return whether two services may be on one host; False if they are bound to different hosts."""
     apart = one.hosts and other.hosts and not {host.name for host in one.hosts} & {host.name for host in other.hosts}
     return one.name != other.name and not apart
 
@@ -227,14 +228,14 @@ class ExportedFile(NamedTuple):
 
 
 class Export(NamedTuple):
-    """The files of a target, and in sentences what its tool will not do as the container here is (``notes``)."""
+    """The files of a target, and in sentences how its tool's containers differ from those made here (``notes``)."""
 
     files: tuple[ExportedFile, ...]
     notes: tuple[str, ...] = ()
 
 
 def refuse_unwritable(service: str, words: Sequence[str], tool: str) -> None:
-    """Refuse what a file of UTF-8 cannot hold, or what would break a line of it.
+    """Refuse words that a UTF-8 file cannot hold, or that would break one of its lines.
 
     Raises:
         InputError: a word holds a byte that is no UTF-8, or a NUL.

@@ -1,4 +1,4 @@
-"""A configuration of LiteLLM's proxy: each name that clients ask by, and the server that answers.
+"""A configuration of LiteLLM's proxy: each name that clients use, and the server that answers.
 
 LiteLLM starts no containers: the services run as `sparkctl up` starts them.
 """
@@ -29,7 +29,7 @@ _MODES: Final = {
 _PREFIX: Final = "hosted_vllm/"
 """LiteLLM's provider for a vLLM that runs somewhere."""
 _LITELLM_HAS: Final = frozenset({"context", "down"})
-"""Reasons of a route for which LiteLLM asks the other one, too: a prompt that is too long, a server that fails."""
+"""Reasons for which LiteLLM asks the second server too: a prompt that is too long, a server that fails."""
 
 
 def config(exported: ExportedSet) -> Export:
@@ -89,7 +89,7 @@ _OWN: Final = frozenset({"model", "api_base", "api_key"})
 
 
 def _variable(service: ExportedService) -> str:
-    """Return the variable with the key of a server: one for all, or where sparkctl made it a key, its own."""
+    """Return the variable with the key of a server: one for all, or its own if sparkctl made the key."""
     if not service.own_key:
         return API_KEY
     return f"{API_KEY}_{re.sub(r'[^A-Za-z0-9]', '_', service.name).upper()}"

@@ -1,7 +1,7 @@
 """A configuration of llama-swap: it starts a service at a request, and stops it when another needs the place.
 
-A command is read by llama-swap as words, without a shell, line by line: a word with a line end cannot be written. A
-``${…}`` is its own macro, and is taken apart where a word has one.
+llama-swap reads a command as words, without a shell, line by line: a word with a line end cannot be written. A ``${…}``
+is llama-swap's own macro; if a word contains one, it is split.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _TOOL: Final = "llama-swap"
 _STOP_S: Final = 30
 _LEAST_TIMEOUT_S: Final = 15
-"""What llama-swap takes for less (its config-schema.json: healthCheckTimeout)."""
+"""llama-swap raises smaller values to this (its config-schema.json: healthCheckTimeout)."""
 _MOST_OF_A_NAME: Final = 1024
 """Characters of a description there."""
 
@@ -117,5 +117,5 @@ def _command(service: ExportedService) -> str:
 
 
 def _quoted(word: str) -> str:
-    """Return a word as POSIX quotes it, in which no macro of llama-swap's is to be seen."""
+    """Return a word in POSIX quotes, so that llama-swap sees no macro in it."""
     return shlex.quote(word).replace("${", "$''{")

@@ -1,4 +1,4 @@
-"""What sparkctl does and another tool does not, in sentences for its place; how others ask whether a server serves."""
+"""What sparkctl does and another tool does not, in sentences for the files; how other tools check a server's health."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from sparkctl.world.spec import Mount
 
 HEALTH: Final = Route.HEALTH.value
-"""Where a vLLM says that it serves; it asks for no key there (vLLM 0.32.0, entrypoints/openai/server_utils.py)."""
+"""Where a vLLM shows that it serves; no key is needed there (vLLM 0.32.0, entrypoints/openai/server_utils.py)."""
 HEALTH_PERIOD_S: Final = 10
-"""How often it is asked: a choice."""
+"""How often the health is checked, in seconds: a choice."""
 
 
 _ASK: Final = 'import urllib.request as r; r.urlopen("{url}", timeout=5)'
@@ -27,13 +27,13 @@ _ASK_TLS: Final = (
 
 
 def header(exported: ExportedSet, tool: str, *more: str) -> tuple[str, ...]:
-    """Return what stands at the top of a file: what made it, and what the tool does not do."""
+    """Return the head of a file: what made it, and what the tool does not do."""
     made = f"Written by `{exported.asked}`: change the recipe and write it again, rather than this file."
     return made, *promises(exported, tool), *more
 
 
 def promises(exported: ExportedSet, tool: str) -> tuple[str, ...]:
-    """Return what `sparkctl up` does of these services and the tool does not."""
+    """Return what `sparkctl up` does for these services and the tool does not."""
     total = sum(one.claim_bytes for one in exported.services)
     names = ", ".join(map(_claim, exported.services))
     added = f" (together {format_gib(total)})" if len(exported.services) > 1 else ""
@@ -82,7 +82,7 @@ def of_secrets(service: ExportedService) -> str:
 
 
 def of_mod(service: ExportedService) -> str:
-    """Return what is not looked at."""
+    """Return what is not checked about a mod."""
     names = ", ".join(dict.fromkeys(one.mod for one in service.mods))
     return (
         f"Laid over files of the image: {names}. sparkctl compares the files that they cover, and those in the running "
@@ -99,7 +99,7 @@ def of_caches(service: ExportedService) -> str:
 
 
 def of_stack(service: ExportedService) -> tuple[str, ...]:
-    """Return what a stack says of a service and only the agent does."""
+    """Return the stack's settings for a service that only the agent applies."""
     declared = service.declared
     if declared is None:
         return ()
@@ -115,14 +115,14 @@ def of_stack(service: ExportedService) -> tuple[str, ...]:
 
 
 def asking(service: ExportedService) -> tuple[str, ...]:
-    """Return the words that ask from inside of the container, by the Python that every image of a vLLM has.
+    """Return a command that checks the server from inside of the container, with the Python of every vLLM image.
 
-    They end with 0 where the server says that it serves. Its certificate need not be for the address inside.
+    It exits with 0 if the server says that it serves. The certificate need not be valid for the address inside.
     """
     program = _ASK_TLS if service.encrypted else _ASK
     return ("python3", "-c", program.format(url=f"{service.inside}{HEALTH}"))
 
 
 def is_by_tag(mount: Mount) -> bool:
-    """Return whether a mount is the folder of what a server compiled, by the image's tag."""
+    """Return whether a mount is the folder of compiled files that belongs to the image's tag."""
     return mount.target == COMPILED and mount.source is not None and PurePosixPath(mount.source).name == "by-tag"

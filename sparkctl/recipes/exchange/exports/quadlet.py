@@ -1,8 +1,8 @@
 """Units of podman's Quadlet: a ``.container`` file a service, from which podman's generator makes units of systemd.
 
-Podman has no ``--gpus`` of docker's: GPUs come in as devices of the Container Device Interface (CDI). Keys are those of
-podman-systemd.unit(5) of podman 5.4; what has no key there goes into ``PodmanArgs=`` as docker spells it, which podman
-does too.
+Podman has no ``--gpus`` like docker's: GPUs are passed as devices of the Container Device Interface (CDI). Keys are
+those of podman-systemd.unit(5) of podman 5.4; an option without a key goes into ``PodmanArgs=`` in docker's spelling,
+which podman accepts.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def _health(service: ExportedService) -> Iterator[str]:
 
 
 def _rest(spec: ContainerSpec) -> list[str]:
-    """Return what has no key, as options; ``restart`` is systemd's."""
+    """Return the options without a key; ``restart`` is systemd's."""
     kept = ContainerSpec(
         image=spec.image,
         devices=spec.devices,
@@ -211,7 +211,7 @@ def _rest(spec: ContainerSpec) -> list[str]:
 
 
 def _raw(text: str) -> str:
-    """Return a text of a key that podman takes as it stands: only systemd reads it again, as a word of a command."""
+    """Return a text for a key that podman takes literally: only systemd reads it again, as a word of a command."""
     return text.replace("%", "%%").replace("$", "$$")
 
 

@@ -38,7 +38,7 @@ _DEFAULTS: Final = {
 }
 """Flags that sparkrun's users change on its command line (`-o max_model_len=8192`), and its keys for them.
 
-By the last two it counts the hosts that it needs.
+The last two tell sparkrun how many hosts it needs.
 """
 _RDMA: Final = Device("/dev/infiniband", "/dev/infiniband")
 _LOCK: Final = "IPC_LOCK"
@@ -71,7 +71,7 @@ def recipes(exported: ExportedSet) -> Export:
 
 
 def _with_fabric(service: ExportedService) -> ExportedService:
-    """Return a service with what its containers need for RDMA, where several hosts share its model."""
+    """Return a service with the RDMA settings of its containers, if several hosts share its model."""
     if service.nodes == 1:
         return service
     spec = service.spec
@@ -150,7 +150,7 @@ def _command(service: ExportedService, defaults: dict[str, object]) -> str:
 
 
 def _number(text: str) -> float | None:
-    """Return a number that is written as this text, None where there is none."""
+    """Return the number that is written as exactly this text, None if there is none."""
     for kind in (int, float):
         try:
             value = kind(text)
@@ -162,7 +162,7 @@ def _number(text: str) -> float | None:
 
 
 def _variables(spec: ContainerSpec) -> Iterator[tuple[str, str | None]]:
-    """Yield the variables but those of a folder that is not mounted there."""
+    """Yield the variables, except those for a folder that is not mounted there."""
     for name, value in spec.env:
         if value is None or not value.startswith(f"{COMPILED}/"):
             yield name, value
@@ -196,7 +196,7 @@ def _executor(spec: ContainerSpec) -> Mapping[str, object]:
 
 
 def _lost(service: ExportedService) -> Iterator[str]:
-    """Yield what of a container sparkrun has no key for."""
+    """Yield the parts of a container for which sparkrun has no key."""
     spec = service.spec
     mods = {one.target for one in service.mods}
     for mount in spec.mounts:

@@ -1,7 +1,7 @@
 """Units of systemd that keep ``docker run`` running: one a service, and a target for a stack.
 
 The values of secrets stay in the env-file that `docker run` reads, as for `sparkctl up`: systemd's ``EnvironmentFile=``
-takes quotes and backslashes in it for its own.
+would interpret quotes and backslashes in it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _TOOL: Final = "systemd"
 _DOCKER: Final = "/usr/bin/docker"
 _STOP_S: Final = 30
-"""How long a server gets to end, as the agent's own unit has it; docker's is 10."""
+"""How long a server gets to end (seconds), as in the agent's own unit; docker's default is 10."""
 
 
 def units(exported: ExportedSet) -> Export:
@@ -39,7 +39,7 @@ def units(exported: ExportedSet) -> Export:
 
 
 def unit(name: str) -> str:
-    """Return the name of a service's unit: no other program's."""
+    """Return the name of a service's unit, which no other program uses."""
     return f"vllm-{name}"
 
 

@@ -16,7 +16,7 @@ _ESCAPES: Final = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\
 def quoted(word: str, *, command: bool = False) -> str:
     """Return a word as systemd reads it: ``%`` begins a specifier, and in a command ``$`` a variable.
 
-    Line ends and what is not seen are written as escapes, so that a word stays on its line.
+    Line ends and invisible characters are written as escapes, so that a word stays on its line.
     """
     text = word.replace("%", "%%")
     text = text.replace("$", "$$") if command else text

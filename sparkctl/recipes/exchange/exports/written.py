@@ -1,4 +1,4 @@
-"""What is exported, by the tool that it is for: the one table of writers."""
+"""The exported files, by the tool that they are for: the one table of writers."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ WRITERS: Final[Mapping[ExportTarget, Callable[[ExportedSet], Export]]] = {
 STARTS_NOTHING: Final = frozenset({ExportTarget.LITELLM})
 """Tools that start no containers, and need no files of mods."""
 _OF_SEVERAL_HOSTS: Final = frozenset({ExportTarget.KUBERNETES, ExportTarget.SPARKRUN, ExportTarget.LITELLM})
-"""Tools that have a word for a model over several hosts, or need none."""
+"""Tools that support a model over several hosts, or need not."""
 
 
 def written(exported: ExportedSet, target: ExportTarget) -> Export:
     """Return the files of services for a tool.
 
     Raises:
-        InputError: two services cannot run beside each other, the tool cannot take a name or a word of theirs, or it
-            starts containers of one host, and several share the model.
+        InputError: two services cannot run beside each other, the tool does not accept one of their names or words, or
+            several hosts share the model and the tool starts containers of one host only.
     """
     exported.refuse_two_on_one_port()
     groups = [one for one in exported.services if one.nodes > 1]

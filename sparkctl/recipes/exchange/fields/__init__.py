@@ -1,1 +1,1 @@
-"""From a launch to a recipe: its keys, what stays over, and how its words differ from those of the source."""
+"""From a launch to a recipe: its keys, the leftovers, and how its words differ from those of the source."""

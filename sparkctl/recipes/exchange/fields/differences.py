@@ -26,9 +26,9 @@ _NOWHERE: Final = Place("the command", 0, 0)
 
 
 class WordDifference(NamedTuple):
-    """A word of the source (None: only the rendered command has it), what is rendered for it, and why.
+    """A word of the source (None: only the rendered command has it), the rendered word for it, and why they differ.
 
-    ``why`` is "" where both say the same.
+    ``why`` is "" if both say the same.
     """
 
     source: str | None
@@ -94,7 +94,7 @@ _ADDED: Final = {
     "volume": "what the server compiles, kept for the next start of the same image",
 }
 _OR_NAMES: Final[dict[Path, str]] = {("serve", "bind"): "host", ("serve", "port"): "port"}
-"""On the host's network the server's own flags say it."""
+"""On the host's network the server's own flags set these."""
 _UNRENDERED: Final = {("cache",): "said by cache, which nothing is read from: the model is a folder"}
 _OF_DOCKER: Final = frozenset({"detach", "name"})
 _CACHES: Final = (MODELS, MODELS_OF_USERS)
@@ -102,9 +102,9 @@ _OTHERWISE: Final = "a template or another field says it"
 
 
 def differences(made: Made, words: Sequence[str]) -> list[WordDifference]:
-    """Return a row for each word of the source, in its order, and one for each that only the rendered command has.
+    """Return a row for each word of the source, in its order, and one for each word that only the rendered command has.
 
-    ``words`` are those that the recipe renders; with none, what is said of the source alone.
+    ``words`` are those that the recipe renders; without any, the rows are about the source alone.
     """
     rendered = _rendered(made, words)
     left = {(one.place, one.what): one for one in made.leftovers}

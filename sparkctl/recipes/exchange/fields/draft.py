@@ -1,4 +1,4 @@
-"""A recipe while it is made of a launch: each word of the source goes into a key, gets a reason, or stays over."""
+"""A recipe while it is made of a launch: each word of the source gets a key, a reason, or stays as a leftover."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Draft:
     refused: Refused | None = None
 
     def put(self, path: Path, value: object, item: SourceItem | None = None, comment: str = "") -> None:
-        """Give a key its value; ``item`` is where the source says it, ``comment`` why, where it does not."""
+        """Give a key its value; ``item`` is the source's word for it, ``comment`` the reason if the source has none."""
         self.values[path] = value
         if comment:
             self.comments[path] = comment
@@ -45,12 +45,12 @@ class Draft:
         self.accounts.append(Accounted(item.place, item.text, why=why))
 
     def leave(self, item: SourceItem, why: str, needs: str | None = None) -> None:
-        """Put a word of the source among what stays over."""
+        """Add a word of the source to the leftovers."""
         self.accounts.append(Accounted(item.place, item.text))
         self.leftovers.append(Leftover(item.place, item.text, why, needs))
 
     def refuse(self, reason: str, message: str, place: Place | None = None) -> None:
-        """Say why there can be no recipe, unless that is said already."""
+        """Say why no recipe is possible, unless a reason is known already."""
         self.refused = self.refused or Refused(reason, message, place)
 
     def note(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The variables of a server as keys of its recipe, when all else that may say the same is known."""
+"""The variables of a server as keys of its recipe, once everything else that may set the same is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The flags of vLLM: a field of the recipe where one says the same, else ``args``; and what one Spark cannot be."""
+"""The flags of vLLM: a field of the recipe if one means the same, else ``args``; and what one Spark cannot do."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class GivenFlag(NamedTuple):
 
 
 class Serving(NamedTuple):
-    """What only the whole launch can place: the model's word, and flags by their name."""
+    """What can only be placed when the whole launch is known: the model's word, and flags by their name."""
 
     model: Word | None
     late: Mapping[str, GivenFlag]
@@ -184,7 +184,7 @@ def _multimodal(draft: Draft, path: str, one: GivenFlag) -> None:
 
 
 def _is_limit(value: object) -> bool:
-    """Return whether a recipe may say this of an input: a count, or a count and sizes."""
+    """Return whether a recipe may set this limit for an input: a count, or a count and sizes."""
     if isinstance(value, dict):
         try:
             return all(type(number) is int for number in value.values()) and bool(values.items(value))
@@ -213,7 +213,7 @@ def _draft_key(draft: Draft, path: str, one: GivenFlag) -> None:
 
 
 def check_speculative(draft: Draft) -> None:
-    """Check what was gathered of drafting: what no recipe can say stays over as a whole."""
+    """Check the collected drafting keys: if no recipe can express them, they stay as a leftover as a whole."""
     given = draft.values.get(("speculative",))
     if not isinstance(given, dict):
         return

@@ -1,4 +1,4 @@
-"""What becomes of a launch: a recipe's keys, and an account of every word of the source."""
+"""The result of reading a launch: a recipe's keys, and an account of every word of the source."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Path = tuple[str, ...]
 class Accounted(NamedTuple):
     """An option or flag of the source, and where it went: ``path`` of the recipe, or ``why`` it needs no key.
 
-    ``text`` is as the source writes it, without the values of secrets. One that is among the leftovers has neither.
+    ``text`` is as the source writes it, without the values of secrets. For a leftover both are empty.
     """
 
     place: Place
@@ -44,9 +44,10 @@ class Made:
 
 
 class Choices(NamedTuple):
-    """What the operator decided: ``allow`` of what gives a container power over the host, ``name`` of the recipe.
+    """The operator's decisions: ``allow`` what gives a container power over the host, ``name`` of the recipe.
 
-    ``image`` is for a source that names none. What shares its model between ``nodes`` GPUs is read for as many hosts.
+    ``image`` is for a source that names none. A source that shares its model between ``nodes`` GPUs is read for as many
+    hosts.
     """
 
     allow: frozenset[str] = frozenset()

@@ -1,4 +1,4 @@
-"""Which model a server has: a repository, a folder of the host that is mounted, or a folder of the hub's cache."""
+"""The model of a server: a repository, a folder of the host that is mounted, or a folder of the hub's cache."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def place_draft(draft: Draft, setup: Setup) -> None:
 
 
 def place_model(draft: Draft, setup: Setup, serving: Serving, words: Sequence[Word], *, bare: bool) -> None:
-    """Put the model and the mounts into their keys; ``bare``: no container, so that its folder is the host's own."""
+    """Put the model and the mounts into their keys; ``bare``: without a container, so its folder is the host's own."""
     flag, word = serving.late.get("model"), serving.model
     if word is not None:
         text, item = word.text, SourceItem(word.place, as_written(word.text))

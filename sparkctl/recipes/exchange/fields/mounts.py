@@ -48,7 +48,7 @@ def place_mounts(draft: Draft, setup: Setup, model: str | None) -> str | None:
 
 
 def folder_behind(mount: Mount, path: str) -> str | None:
-    """Return the host's folder that a path of the container is, None where the mount does not bring it."""
+    """Return the host's folder behind a path of the container, None if the mount does not contain it."""
     source = _of_host(mount)
     if source is None or not _below(path, mount.target):
         return None
@@ -147,7 +147,7 @@ def _other(draft: Draft, mount: Mount, source: str, item: SourceItem) -> None:
 
 
 def _has_socket(source: str) -> bool:
-    """Return whether a mount brings along a socket of the engine: it is one, or a folder that holds one."""
+    """Return whether a mount contains a socket of the engine: it is one, or a folder that holds one."""
     whole = f"/{posixpath.normpath(source).lstrip('/')}" if source.startswith("/") else source
     return any(_below(socket, whole) for socket in _SOCKETS)
 

@@ -1,4 +1,4 @@
-"""What a source leaves open, and vLLM decides: written out where sparkctl's own default is another one."""
+"""Settings that a source leaves to vLLM: written out if sparkctl's own default differs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 _SEQUENCES: Final = 256
 _BATCHED_TOKENS: Final = 2048
-"""What an API server takes on a GB10. ``get_batch_defaults`` goes by the device's memory (vLLM 0.17.1 to 0.33.0
-engine/arg_utils.py), which NVML does not tell on a GB10, and counts as 0; 0.33.0 knows it, and has the same for it."""
+"""An API server's default on a GB10. ``get_batch_defaults`` goes by the device's memory (vLLM 0.17.1 to 0.33.0
+engine/arg_utils.py). NVML does not report it on a GB10, and it counts as 0; 0.33.0 knows the GB10, with the same
+value."""
 _DOUBLED: Final = "throughput"
 _WHY: Final = "open in the source: what vLLM takes on a GB10 (engine/arg_utils.py, get_batch_defaults)"
 
@@ -20,7 +21,7 @@ _WHY: Final = "open in the source: what vLLM takes on a GB10 (engine/arg_utils.p
 def write_out(draft: Draft, version: Version) -> None:
     """Write out the limits that the source leaves to vLLM; ``version`` is its release.
 
-    Where vLLM takes 2048 batched tokens, as a recipe does that says none, nothing is written: both then take more for a
+    If vLLM uses 2048 batched tokens, as a recipe without this limit does, nothing is written: both then use more for a
     model whose largest item, or whose whole text, has to fit (vLLM 0.27.1 engine/arg_utils.py).
     """
     del version  # the figures are the same in every release that is known

@@ -1,4 +1,4 @@
-"""The options of ``docker run``: what of them are keys of a recipe, and why the others are none."""
+"""The options of ``docker run``: which of them are keys of a recipe, and why the others are not."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sparkctl.world.spec import Mount, Port
 
 HOME: Final = "/~"
-"""What stands for the operator's home while docker's grammar reads a path: it knows no ``~``."""
+"""Stands for the operator's home while docker's grammar, which knows no ``~``, reads a path."""
 _AT_HOME: Final = re.compile(r"^~(?=/|:|$)|(?<=source=)~(?=/)|(?<=src=)~(?=/)")
 _RESTARTS: Final = frozenset({"no", "on-failure", "always", "unless-stopped"})
 _ARM: Final = frozenset({"linux/arm64", "linux/arm64/v8"})
@@ -33,7 +33,7 @@ ALLOWABLE: Final = {
     "docker-socket": "whoever gets in can start any container, as root of the host",
     "privileged": "whoever gets in is root of the host",
 }
-"""What gives a container power over its host: it goes into a recipe only when the operator allows it by this name."""
+"""Options that give a container power over its host: a recipe has one only if the operator allows it by this name."""
 _EXPLAINED: Final = {
     "name": "the container is called like the service",
     "detach": "sparkctl starts every server in the background",
@@ -59,13 +59,13 @@ _LEFT: Final = {
 OF_EACH_HOST: Final = frozenset({
     "VLLM_HOST_IP", "GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME", "NCCL_IB_HCA",
 })  # fmt: skip
-"""Variables whose values differ between the hosts of a group: of one that has no value here none is missed there."""
+"""Variables whose values differ between the hosts of a group: if one has no value here, it is not missed."""
 _NO_KEY: Final = ("a recipe has no key for it", "a template of your own")
 
 
 @dataclass(slots=True)
 class Setup:
-    """What the options say that only the whole launch can place."""
+    """The options that can only be placed when the whole launch is known."""
 
     ports: list[tuple[Port, SourceItem]] = field(default_factory=list)
     mounts: list[tuple[Mount, SourceItem]] = field(default_factory=list)
@@ -103,7 +103,7 @@ def shown_option(given: Given) -> str:
 
 
 def is_secret(name: str) -> bool:
-    """Return whether the value of a variable belongs into no file."""
+    """Return whether the value of a variable is a secret that must not be in a file."""
     return shown.looks_secret(name) or (shown.sounds_secret(name) and shown.may_be_secret(name) and "PATH" not in name)
 
 
@@ -146,7 +146,7 @@ def without_value(missing: Sequence[str]) -> str:
 
 
 def given_by(missing: Sequence[str]) -> str:
-    """Return what gives unknown values one."""
+    """Return how an operator can supply unknown values."""
     if missing[0].startswith("$"):
         return "its result in its place, since nothing of a source is run"
     return f"--var {missing[0]}=VALUE"
@@ -202,7 +202,7 @@ def _gpus(draft: Draft, setup: Setup, value: Any, item: SourceItem) -> None:  # 
 
 
 def is_first(chosen: str) -> bool:
-    """Return whether docker or CUDA finds what is chosen on a host with one GPU."""
+    """Return whether docker or CUDA finds the chosen GPU on a host with one GPU."""
     return chosen in {"", "0", "all", "none", "void"}
 
 
@@ -222,7 +222,7 @@ def _device(draft: Draft, setup: Setup, value: list[Any], item: SourceItem) -> N
 
 
 def allowed(draft: Draft, what: str, item: SourceItem) -> bool:
-    """Return whether the operator allows it; what is not allowed stays over, with the word that allows it."""
+    """Return whether the operator allows it; otherwise it is a leftover, with the word that would allow it."""
     if what in draft.choices.allow:
         draft.note(f"{item.text}: {ALLOWABLE[what]}; it is there because --allow {what} says so")
         return True

@@ -1,7 +1,7 @@
-"""On how many hosts a server of the source runs: on one, or as a group that shares the model, which is ``nodes``.
+"""The number of hosts for a server of the source: one, or a group that shares the model, which is ``nodes``.
 
-What a group's source says of one rank alone (its number, the head's address, interfaces) is said by none of its recipe:
-sparkctl gives each rank its own, by the hosts of hosts.yaml.
+A group's source also describes single ranks (number, the head's address, interfaces). Its recipe contains none of that:
+sparkctl gives each rank its own, from the hosts of hosts.yaml.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from sparkctl.recipes.exchange.fields.flag_fields import GivenFlag
 
 SEVERAL_HOSTS: Final = "several hosts"
-"""The reason of what a group of hosts serves together, in a way that no recipe can say."""
+"""The reason for a group of hosts that serves together in a way that no recipe can express."""
 _SHARES: Final = ("tensor-parallel-size", "pipeline-parallel-size")
 _OF_CACHE: Final = "decode-context-parallel-size"
-"""It splits the cache between ranks that there are already."""
+"""It splits the cache between existing ranks, and adds none."""
 _KEPT: Final = (*_SHARES, _OF_CACHE)
 _RANKS: Final = frozenset({
     *_KEPT, "data-parallel-size", "data-parallel-size-local", "prefill-context-parallel-size",
@@ -69,7 +69,7 @@ def place_ranks(draft: Draft, given: Mapping[str, GivenFlag], least: int) -> Non
 
 
 def _worker(draft: Draft, given: Mapping[str, GivenFlag]) -> None:
-    """Refuse the command of a worker: what serves is the head's."""
+    """Refuse the command of a worker: the head is the one that serves."""
     bare, rank = given.get("headless"), given.get("node-rank")
     for one in (bare, rank):
         if one is not None and one.value not in (0, False) and not unknowns(str(one.raw)):
@@ -103,7 +103,7 @@ def _shared(draft: Draft, given: Mapping[str, GivenFlag], hosts: int) -> None:
 
 
 def _refuse_others(draft: Draft, given: Mapping[str, GivenFlag]) -> None:
-    """Refuse sizes without a value, and ranks that no recipe can say."""
+    """Refuse sizes without a value, and ranks that no recipe can express."""
     for name, one in given.items():
         if name not in _RANKS:
             continue
@@ -134,7 +134,7 @@ def _settle(draft: Draft) -> None:
 
 
 def _alone(draft: Draft, name: str, one: GivenFlag, ranks: int) -> None:
-    """Account for a flag of a server that runs on one host; its source shares the model between so many ranks."""
+    """Account for a flag of a server on one host; its source shares the model between ``ranks`` ranks."""
     missing = unknowns(str(one.raw))
     if missing:
         draft.leave(one.item, without_value(missing), given_by(missing))
@@ -162,7 +162,7 @@ def _backend(draft: Draft, one: GivenFlag) -> None:
 
 
 def of_group(draft: Draft, name: str) -> str | None:
-    """Return why a variable of a group's source is no key of its recipe; None where it is one."""
+    """Return why a variable of a group's source is not a key of its recipe; None if it is one."""
     if ("nodes",) not in draft.values:
         return None
     if name in OF_EACH_HOST:

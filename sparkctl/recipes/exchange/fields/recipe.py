@@ -1,4 +1,4 @@
-"""A launch as a recipe: the one way from what another tool's file says to the keys of a recipe."""
+"""A launch as a recipe: the one way from the contents of another tool's file to the keys of a recipe."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.exchange.launch import Launch, Word
 
 BARE: Final = "vllm serve"
-"""The form of a server that no container holds."""
+"""The form of a server without a container."""
 _TAG: Final = re.compile(r"(?:^|[-_])v?(0\.\d+(?:\.\d+)?(?:(?:rc|\.post|\.dev)\d+)*)")
 _NOTHING: Final = Choices()
 _DEFAULT_PORT: Final = 8000
@@ -48,7 +48,7 @@ def recipe_of(launch: Launch, choices: Choices = _NOTHING) -> Made:
 
 
 def named_after(repo: object) -> str:
-    """Return what a recipe of a model is called where its source has no name for it."""
+    """Return the name of a recipe for a model if its source has none."""
     last = str(repo or "").rpartition("/")[2].lower()
     return re.sub(r"[^a-z0-9_.-]+", "-", last).strip("-._") or "imported"
 

@@ -1,4 +1,4 @@
-"""Which words of a container are the server's: behind its entrypoint, in a ``bash -c``, or by the image alone."""
+"""Finds a container's words for the server: behind its entrypoint, in a ``bash -c``, or from the image alone."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def serving(words: Sequence[Word]) -> tuple[Word, ...] | None:
 
 
 def server_of(draft: Draft, setup: Setup, image: Word | None, command: Sequence[Word]) -> ServerWords | None:
-    """Return the server's words, None where the container starts none; what else its shell does stays over."""
+    """Return the server's words, None if the container starts none; other commands of its shell become leftovers."""
     words = [*_entry(setup), *command]
     overridden = setup.entrypoint is not None
     unwrapped_words = _without_shell(draft, setup, words)
@@ -99,7 +99,7 @@ def _refuse(draft: Draft, image: Word | None, texts: Sequence[str]) -> None:
 
 
 def _without_shell(draft: Draft, setup: Setup, words: Sequence[Word]) -> tuple[Word, ...] | None:
-    """Return the one server that a ``bash -c`` starts; the words themselves where there is no shell."""
+    """Return the one server that a ``bash -c`` starts; the words themselves if there is no shell."""
     text = shell_text(words)
     if text is None:
         inner = unwrapped(words)

@@ -1,1 +1,1 @@
-"""A recipe out of a model's own files: what each line follows from, and what of it is a guess."""
+"""A recipe from a model's own files: the reason of each line, and which lines are guesses."""

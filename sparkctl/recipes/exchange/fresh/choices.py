@@ -1,7 +1,7 @@
-"""What of a recipe follows from a model's own files, line by line, each with its reason and its source. Pure.
+"""The parts of a recipe that follow from a model's own files, line by line, with reasons and sources. Pure.
 
-What only may be so is a guess, and the line says it. What is not in the files and no guess would be right for is left
-out, with a line that says why.
+An uncertain value is a guess, and its line says so. A key that the files do not decide, and for which no guess would be
+right, is left out, with a line that says why.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.exchange.fresh.material import ModelMaterial
 
 _ITEMS: Final = {"image": 4, "video": 1, "audio": 1}
-"""Items of a prompt, where nobody says how many are wanted: a guess."""
+"""Items of a prompt if nobody says how many are wanted: a guess."""
 _GEMMA: Final = 4096
 _MARLIN: Final = (
     "eugr/spark-vllm-docker#143, MiaAI-Lab/GLM-5.3-Flash-EXL3-2x-DGX-Sparks#1, NVIDIA/dgx-spark-playbooks nvidia/vllm"
@@ -37,10 +37,10 @@ BATCHED: Final = 2048
 
 
 class Setting(NamedTuple):
-    """What else decides: the ``image``, the ``template`` if it was asked for, and whether the GPU is a GB10.
+    """The other inputs: the ``image``, the ``template`` if it was asked for, and whether the GPU is a GB10.
 
-    ``version`` is what the image's vLLM counts as; ``written`` is what the recipe's ``vllm`` is to be, None: the
-    image's tag says it. ``drafts``: the model's own drafting layers are to be used.
+    ``version`` is the release that the image's vLLM counts as; ``written`` is the recipe's value for ``vllm``, None if
+    the image's tag says it. ``drafts``: the model's own drafting layers are to be used.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Setting(NamedTuple):
 
 
 def decided(model: ModelMaterial, at: Setting) -> tuple[list[FreshLine], list[LeftOut]]:
-    """Return the lines of a recipe but for its context, and what is left out of it."""
+    """Return the lines of a recipe except its context, and the keys that are left out."""
     left: list[LeftOut] = []
     lines = [*_names(model, at), *_limits(model), *_kernels(model, at, left)]
     if model.kind in WRITING:
@@ -98,7 +98,7 @@ def _limits(model: ModelMaterial) -> Iterator[FreshLine]:
 
 
 def _kernels(model: ModelMaterial, at: Setting, left: list[LeftOut]) -> Iterator[FreshLine]:
-    """Yield marlin for NVFP4 on a GB10, whose auto choice has computed wrongly without a word."""
+    """Yield marlin for NVFP4 on a GB10, where the automatic choice has silently computed wrong results."""
     quantized = model.quantized
     if quantized is None or not any(one.name == NVFP4 for one in quantized.all):
         return
@@ -150,7 +150,7 @@ def _drafts(model: ModelMaterial, at: Setting, left: list[LeftOut]) -> Iterator[
 
 
 def _said(model: ModelMaterial, at: Setting, left: list[LeftOut]) -> None:
-    """Say what needs no key, so that nobody looks for it."""
+    """Say which settings need no key, so that nobody looks for them."""
     if declared_config(model.config) is not None:
         why = f"vLLM reads it from config.json by itself: {model.quantization}"
         left.append(LeftOut("args.quantization", why))

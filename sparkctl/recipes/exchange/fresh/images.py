@@ -1,4 +1,4 @@
-"""Which image serves a model: the published ones whose vLLM has a class for its architecture. Pure."""
+"""The images that serve a model: published ones whose vLLM has a class for its architecture. Pure."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class HeldImage(NamedTuple):
 
 
 def offers(architecture: str, held: Sequence[HeldImage]) -> list[ImageOffer]:
-    """Return the images that know an architecture, the newest published release first; [] where none is known to.
+    """Return the images that support an architecture, the newest published release first; [] if none is known to.
 
-    Then those that are held already and know it, too.
+    They are followed by images that are here already and support it, too.
     """
     releases = by_release.releases_of(architecture)
     if not releases:

@@ -17,11 +17,11 @@ _WIDTH: Final = 110
 GUESSED: Final = "guessed: "
 _PLAIN: Final = re.compile(r"[A-Za-z/][\w./@+-]*(?::[\w.-]+)?(?: [A-Za-z][\w.-]*)*", re.ASCII)
 _WORDS: Final = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
-"""Texts that YAML, or some reading of it, takes for something else."""
+"""Texts that YAML, or some parser of it, reads as something else."""
 
 
 class FreshLine(NamedTuple):
-    """A value of a recipe at a path, why it is so, and what says that. ``guessed``: nothing says it for certain."""
+    """A value of a recipe at a path, its reason, and the source. ``guessed``: no source makes it certain."""
 
     path: tuple[str, ...]
     value: object
@@ -48,7 +48,7 @@ def keys_of(lines: Sequence[FreshLine]) -> dict[str, object]:
 
 
 def text_of(head: Sequence[str], lines: Sequence[FreshLine], left_out: Sequence[LeftOut]) -> str:
-    """Return the file: what it is, each value below its reason, and what is not in it."""
+    """Return the file: what it is, each value below its reason, and which keys are not in it."""
     written = [*_comments(head, 0)]
     comments = {line.path: line.comment for line in lines}
     written += _map(keys_of(lines), (), comments)
@@ -76,14 +76,14 @@ def _comments(sentences: Sequence[str], depth: int) -> Iterator[str]:
 
 
 def _scalar(text: str) -> str:
-    """Return a text as it is where YAML reads it as a text, else in quotes, with no character that is not seen."""
+    """Return a text as it is if YAML reads it as a text, else in quotes, with escapes for invisible characters."""
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
         return text
     return yaml_text.quoted(text)
 
 
 def _flow(value: object) -> str:
-    """Return a value in one line, which JSON is; a map without quotes around its keys."""
+    """Return a value on one line as JSON, but a map without quotes around its keys."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_scalar(str(key))}: {_flow(one)}" for key, one in value.items()) + "}"
     return _scalar(value) if isinstance(value, str) else json.dumps(value)

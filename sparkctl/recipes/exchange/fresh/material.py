@@ -1,4 +1,4 @@
-"""What a model's own files say, as far as a recipe follows from it."""
+"""The contents of a model's own files from which a recipe can be derived."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BOUNDS: Final = JsonBounds(size=MIB, parts=200_000)
 _OWN_DRAFT: Final = re.compile(r"(?:^|\.)mtp\.")
 _LAYER: Final = re.compile(r"(?:^|\.)layers\.(\d+)\.")
 _ELSEWHERE: Final = re.compile(r"(mistral|ministral|mixtral|pixtral|voxtral|deepseek_v32|deepseek_v4)")
-"""Types of models whose chats are not written by a template of theirs: mistral-common and vLLM itself know how (vLLM
+"""Model types whose chats are not formatted by a template of their own: mistral-common and vLLM itself do it (vLLM
 0.33.0 tokenizers)."""
 _DRAFTING: Final = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_layers", "num_mtp_modules")
 
@@ -35,9 +35,9 @@ _DRAFTING: Final = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mt
 class ModelMaterial(NamedTuple):
     """A model as its files describe it. ``where`` says where they are from, in words.
 
-    ``repo`` is its repository; of a folder that does not say it a made-up one, and then ``repo_guessed``. ``folder`` is
-    the folder of this host that it is served from, as the recipe writes it. ``texts`` are files by name, those that are
-    there; ``None``: they could not be read.
+    ``repo`` is its repository; for a folder that does not name it, an invented one, and then ``repo_guessed``.
+    ``folder`` is the folder of this host that it is served from, as the recipe writes it. ``texts`` are the existing
+    files by name; ``None``: they could not be read.
     """
 
     repo: str
@@ -72,7 +72,7 @@ class ModelMaterial(NamedTuple):
 
     @property
     def template(self) -> str | None:
-        """Its chat template, "" where it has none, None where that could not be read, or it needs none."""
+        """Its chat template, "" if it has none, None if that could not be read, or it needs none."""
         if self.texts is None:
             return None
         plain = self.texts.get(TEMPLATES[0])
@@ -83,7 +83,7 @@ class ModelMaterial(NamedTuple):
 
     @property
     def quantized(self) -> Scheme | None:
-        """How its linear layers are quantized, None where they are not, or nobody knows such a way."""
+        """How its linear layers are quantized, None if they are not, or the method is unknown."""
         return scheme(self.config, LoadOptions(vllm=flags.releases()[-1]))[0]
 
     @property
@@ -118,7 +118,7 @@ class ModelMaterial(NamedTuple):
 
 
 def _template_in(text: bytes | None) -> str:
-    """Return the chat template in a JSON file, "" where there is none; of several the default one."""
+    """Return the chat template in a JSON file, "" if there is none; if there are several, the default one."""
     if text is None:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""What ``[ … ]``, ``[[ … ]]`` and ``test`` say, where their words are known."""
+"""The results of ``[ … ]``, ``[[ … ]]`` and ``test``, if their words are known."""
 
 from __future__ import annotations
 

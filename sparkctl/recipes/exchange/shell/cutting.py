@@ -1,4 +1,4 @@
-"""What ``${NAME##*/}``, ``${NAME/a/b}``, ``${NAME,,}`` and the like make of a value."""
+"""The results of ``${NAME##*/}``, ``${NAME/a/b}``, ``${NAME,,}`` and similar expansions."""
 
 from __future__ import annotations
 

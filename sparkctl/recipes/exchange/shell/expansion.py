@@ -1,4 +1,4 @@
-"""From a word as it is written to the words that a shell makes of it. What has no value stays marked as unknown."""
+"""From a word as written to the words that a shell makes of it. Unknown values stay marked as unknown."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from sparkctl.recipes.exchange.shell.variables import Value, Variables
 
 MOST_CHARACTERS: Final = 2_000_000
-"""Of all words together: a script whose variables double one another ends here."""
+"""The limit for all words together: it stops a script whose variables double one another."""
 _EXTRA: Final = re.compile(r"(?:^|_)(?:ARGS?|OPTS?|OPTIONS?|FLAGS?|EXTRA|PARAMS?)(?:_|$)|ARGS$|FLAGS$", re.IGNORECASE)
-"""Names of variables that a script leaves to its caller, and that are mostly empty."""
+"""Names of variables that a script leaves to its caller, and that are usually empty."""
 _FOLDER: Final = re.compile(
     r"""\s*(?:
       pwd(?:\s+-P)?
@@ -34,7 +34,7 @@ _SLICE: Final = re.compile(r"[ ]*(-?[0-9]{1,6})[ ]*(?::[ ]*([0-9]{1,6})[ ]*)?")
 _INSTEAD: Final = frozenset({"+", ":+", "-", ":-"})
 _INDEX: Final = re.compile(r"-?[0-9]{1,6}")
 _FIELDS: Final = re.compile(r"(?:\ue000[^\ue001]*\ue001|[^\s\ue000])+")
-"""What a shell splits a value into; what is unknown stays in one piece."""
+"""The fields into which a shell splits a value; an unknown value stays in one piece."""
 _SAID: Final = {"id -u": "UID", "id -g": "GID", "whoami": "USER", "id -un": "USER", "hostname": "HOSTNAME"}
 _PLACE: Final = re.compile(r"[1-9][0-9]{0,3}")
 _DEFAULTS: Final = frozenset({":-", "-", ":=", "="})
@@ -165,7 +165,7 @@ class Expander:
         return () if value is None else value if isinstance(value, tuple) else None
 
     def _changed(self, part: Parameter) -> Sequence[Word] | None:
-        """Return the items of a list that an operator cuts one by one, or of which it takes some; None for one text."""
+        """Return the items of a list that an operator cuts one by one or selects from; None for a single text."""
         items = self._value(part)
         if not isinstance(items, tuple) or not {part.name, part.item} & _ALL or part.operator == "@":
             return None
@@ -270,7 +270,7 @@ class Expander:
 
 
 def _slice(items: Sequence[Word], numbers: str, *, of_arguments: bool) -> Sequence[Word] | None:
-    """Return what ``:FIRST:COUNT`` takes of a list; None where that is not known. The first argument has number 1."""
+    """Return the part of a list that ``:FIRST:COUNT`` selects; None if not known. The first argument has number 1."""
     match = _SLICE.fullmatch(numbers)
     if match is None or (of_arguments and int(match[1]) == 0):
         return None
@@ -285,7 +285,7 @@ def _quoted(text: str) -> str:
 
 
 def _text(value: Value | None, part: Parameter) -> str | None:
-    """Return the text of a value; of a list the item that is asked for, or all with a space between."""
+    """Return the text of a value; for a list, the requested item, or all items separated by spaces."""
     if not isinstance(value, tuple):
         return value
     if part.item in _ALL or part.name in _ALL:

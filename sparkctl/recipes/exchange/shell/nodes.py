@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def substitutes(simple: Simple) -> bool:
-    """Return whether a value is what a command prints: whether that succeeds is not known."""
+    """Return whether a value is the output of a command: whether that command succeeds is not known."""
     return any(isinstance(part, Substitution) for one in simple.assignments for part in one.value.parts)
 
 

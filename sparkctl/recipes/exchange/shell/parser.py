@@ -1,4 +1,4 @@
-"""From a script's tokens to its tree. What a shell would refuse ends the reading: what stands before it is kept."""
+"""From a script's tokens to its tree. Reading ends where a shell would refuse the text: what comes before is kept."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.exchange.shell.tree import HereDocument, Node
 
 _MOST_DEEP: Final = 40
-"""How deep commands may stand in each other."""
+"""How deep commands may be nested."""
 _ASSIGNED: Final = re.compile(r"([A-Za-z_]\w*)(?:\[[^\]]*\])?(\+?)=", re.ASCII)
 _DECLARING: Final = frozenset({"declare", "export", "local", "readonly", "typeset"})
 _JOINS: Final = frozenset({"&&", "||", "|", "|&"})
@@ -34,7 +34,7 @@ _ENDS: Final = frozenset({";", "&", "\n"})
 
 
 class Script(NamedTuple):
-    """What was read; ``error`` is what no shell would read, behind which nothing was read."""
+    """What was read; ``error`` is a text that no shell would read, and nothing after it was read."""
 
     block: CommandBlock
     error: ShellError | None = None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.exchange.shell.tree import Part
 
 MOST_NESTED: Final = 24
-"""How deep quotes and substitutions may stand in each other."""
+"""How deep quotes and substitutions may be nested."""
 
 _SPACE: Final = re.compile(r"(?:[ \t]|\\\n)+")
 _COMMENT: Final = re.compile(r"#[^\n]*")
@@ -24,7 +24,7 @@ _OPERATOR: Final = re.compile(r"\n|;;&|;;|;&|;|&&|&>>|&>|\|\||\|&|&|\||<<<|<<-|<
 _REDIRECTIONS: Final = frozenset({"<<<", "<>", "<&", ">>", ">&", ">|", "<", ">", "&>", "&>>"})
 _PLAIN: Final = re.compile(r"(?:\ue000[^\ue001]*\ue001|[^ \t\n'\"\\$`;&|<>()])+")
 _IN_DOUBLE: Final = re.compile(r'(?:\ue000[^\ue001]*\ue001|[^"\\$`])+')
-# What has no value stands between two marks (material.unknown), and is one character to a shell.
+# An unknown value stands between two marks (material.unknown), and is one character to a shell.
 _SINGLE: Final = re.compile(r"'([^']*)'")
 _ANSI: Final = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL)
 _ESCAPE: Final = re.compile(r"\\(x[0-9A-Fa-f]{1,2}|[0-7]{1,3}|u[0-9A-Fa-f]{1,4}|.)", re.DOTALL)

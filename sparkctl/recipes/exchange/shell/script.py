@@ -1,7 +1,7 @@
 """A script read as a shell would run it, without running anything: the commands that it gives, with their words.
 
-What a value depends on decides: a variable that two ways of the script set differently is unknown, a test whose words
-are known takes its way, a function is read where it is called. Commands of the host are words here, and no more.
+If two branches of the script set a variable differently, it is unknown; if the words of a test are known, its branch is
+taken; a function is read where it is called. Commands of the host are only words here.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from sparkctl.recipes.exchange.shell.variables import Doubt, Value
 
 MOST_COMMANDS: Final = 20_000
-"""Commands of one script, those of its loops and calls counted each time."""
+"""The limit for commands of one script; those in loops and calls count each time."""
 MOST_WITHIN: Final = 250_000
-"""Characters of all texts together that stand in a script for another shell, and of files that it includes."""
+"""The limit in characters for texts that a script passes to another shell, and for files that it includes."""
 _MOST_CALLS: Final = 8
 _MOST_ROUNDS: Final = 64
 _ENDING: Final = frozenset({"exit", "return", "break", "continue"})
@@ -47,8 +47,8 @@ _QUOTED_IN_HERE: Final = re.compile(r"\\([$`\\])")
 class ShellCommand(NamedTuple):
     """One command of a script: ``environment`` is what the script exports to it, ``within`` where it stands.
 
-    ``empty`` are variables among its words that a script leaves to its caller, and that were taken as empty.
-    ``before`` is what stood before it and would change how it runs, such as ``taskset -c 0-3``.
+    ``empty`` are variables in its words that the script leaves to its caller, and that were assumed to be empty.
+    ``before`` is a prefix that would change how it runs, such as ``taskset -c 0-3``.
     """
 
     words: tuple[Word, ...]
@@ -62,8 +62,7 @@ class ShellCommand(NamedTuple):
 class Read(NamedTuple):
     """All commands of a script, in their order.
 
-    ``doubts`` are variables that are set in a way that may not be taken, ``unread`` the files that it includes and that
-    are not there.
+    ``doubts`` are variables set in a branch that may not be taken, ``unread`` the included files that are missing.
     """
 
     commands: tuple[ShellCommand, ...]
@@ -85,9 +84,9 @@ class ShellText(NamedTuple):
 
 
 def read(material: Material, texts: Sequence[ShellText] = ()) -> Read:
-    """Return the commands of a script, or of several texts of one file: the later know the earlier's variables.
+    """Return the commands of a script, or of several texts of one file: later texts know the variables of earlier ones.
 
-    What no shell would read is in ``errors``, and what stands before it in its text is read.
+    Text that no shell would read is in ``errors``, and what comes before it in its text is read.
     """
     reading = _ScriptReading(material)
     errors: list[ShellError] = []
@@ -112,7 +111,7 @@ def cleaned(text: str) -> str:
 
 
 class _Outcome(NamedTuple):
-    """Whether a command succeeds (None: nobody knows), and whether it ends the way that it stands in."""
+    """Whether a command succeeds (None: not known), and whether it ends the branch that it is in."""
 
     status: bool | None = None
     ends: bool = False
@@ -136,7 +135,7 @@ class _ScriptReading:
         self._open_files: set[str] = set()
 
     def uncalled(self) -> None:
-        """Read the functions that nobody calls, after all else."""
+        """Read the functions that are never called, after all else."""
         for name in [name for name in self._functions if name not in self._called]:
             if name not in self._called:
                 self._maybe(self._functions[name], 0)
@@ -156,7 +155,7 @@ class _ScriptReading:
         return _Outcome(last.status, ends)
 
     def _maybe(self, block: CommandBlock, line: int) -> bool:
-        """Read a way that may not be taken; return whether it ends what it stands in."""
+        """Read a branch that may not be taken; return whether it ends its surroundings."""
         assigned, ends = self._way(block)
         if not ends:
             self.variables.merge([assigned, {}], line)
@@ -168,7 +167,7 @@ class _ScriptReading:
         return self.variables.end(), ends
 
     def _certain(self, block: CommandBlock) -> _Outcome:
-        """Read a way that is taken; where it ends the script, go on behind it as if it were not."""
+        """Read a branch that is taken; if it ends the script, continue after it as if it had not been taken."""
         assigned, ends = self._way(block)
         if not ends:
             self.variables.take(assigned)

@@ -1,4 +1,4 @@
-"""The variables of a script while it is read: a value, a list, or unknown since two ways of the script differ."""
+"""The variables of a script while it is read: a value, a list, or unknown because two branches differ."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Value = str | tuple[Word, ...]
 
 
 class Doubt(NamedTuple):
-    """Why a variable has no value: it is set in a way of the script that may not be taken."""
+    """Why a variable has no value: it is set in a branch of the script that may not be taken."""
 
     name: str
     line: int
 
 
 class Variables:
-    """What is assigned. ``begin`` opens a way that may not be taken, ``end`` closes it and returns what it assigned."""
+    """The assignments. ``begin`` opens a branch that may not be taken, ``end`` closes it and returns what it set."""
 
     def __init__(self, given: Mapping[str, str]) -> None:
         self._now: dict[str, Value] = dict(given)
@@ -65,13 +65,13 @@ class Variables:
             self._now[name] = value
 
     def take(self, assigned: Mapping[str, Value | None]) -> None:
-        """Assign what a way did that is certainly taken."""
+        """Apply the assignments of a branch that is certainly taken."""
         for name, value in assigned.items():
             self._note(name)
             self._put(name, value)
 
     def merge(self, ways: list[dict[str, Value | None]], line: int) -> None:
-        """Assign what each of several ways would: a variable in which they differ is unknown from here on."""
+        """Apply the assignments of alternative branches: a variable in which they differ is unknown from here on."""
         for name in {name: None for way in ways for name in way}:
             now = self._now.get(name)
             found = {way.get(name, now) for way in ways}

@@ -1,4 +1,4 @@
-"""What stands before a command: sudo, env, nohup, numactl, ``uv run``, ``bash -c``, ssh and others."""
+"""The prefixes of a command: sudo, env, nohup, numactl, ``uv run``, ``bash -c``, ssh and others."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ _RUNNERS: Final = {
         | {"--env-file", "--index", "--index-url", "--extra-index-url", "--package", "--torch-backend"}
     ),
 }
-"""What starts a command by ``NAME run COMMAND`` in an environment of Python's, with the options that take a value."""
+"""Programs that start a command by ``NAME run COMMAND`` in a Python environment, with the options that take a value."""
 _ONE_MORE: Final = frozenset({"timeout", "taskset"})
-"""Those with one word of their own before the command."""
+"""Prefixes with one word of their own before the command."""
 _OF_THE_SCRIPT: Final = frozenset({"$", "command", "exec", "nohup", "setsid", "stdbuf", "time", "unbuffer"})
-"""What they do is over with the script, whatever their options."""
+"""Prefixes whose effect ends with the script, whatever their options."""
 _AS_WITHOUT: Final = frozenset({"-E", "-H", "-n", "-S"})
 """Options of sudo that change nothing of what it starts as root."""
 _SHELLS: Final = frozenset({"bash", "sh", "zsh", "dash", "ash"})
@@ -78,13 +78,13 @@ _MULTIPLEXERS: Final = frozenset({"tmux", "screen"})
 
 
 BEFORE: Final = "it stands before the command, and a recipe says only what the container starts"
-"""Why what counts of it stays over."""
+"""Why a prefix that matters becomes a leftover."""
 
 
 class Unwrapped(NamedTuple):
-    """A command without what stands before it; ``text`` is what another shell would read instead of it.
+    """A command without its prefixes; ``text`` is the text that another shell would read instead of it.
 
-    ``before`` is what stood there and would change how the command runs, a text for each: ``taskset -c 0-3``.
+    ``before`` are the prefixes that would change how the command runs, a text for each: ``taskset -c 0-3``.
     """
 
     words: tuple[Word, ...]
@@ -118,7 +118,7 @@ def unwrapped(words: Sequence[Word]) -> Unwrapped:
 
 
 def _that_counts(name: str, words: Sequence[Word]) -> Iterator[Word]:
-    """Yield what stands before a command as one text, where it changes how that runs."""
+    """Yield the prefix of a command as one text, if it changes how the command runs."""
     own = [word.text for word in words[1:] if not (name == "sudo" and word.text in _AS_WITHOUT)]
     if own and name not in _OF_THE_SCRIPT:
         yield Word(" ".join(word.text for word in words), words[0].place)

@@ -23,7 +23,7 @@ _START: Final = re.compile(
     r"\b(?:docker|podman|nerdctl)\s+(?:container\s+)?(?:run|create)\b|\bvllm\s+serve\b|vllm\.entrypoints\.openai\.api_server"
 )
 MOST_CHARACTERS: Final = 500_000
-"""Of a script: the largest that were found have 200,000."""
+"""The largest script that is read, in characters: the largest ones found have 200,000."""
 
 
 def recognises(material: Material) -> bool:
@@ -56,7 +56,7 @@ def read(material: Material) -> list[Launch]:
 
 
 def _told(launch: Launch) -> tuple[object, ...]:
-    """Return what makes a launch another one: its words, or where it is refused."""
+    """Return the key by which launches are equal: its words, or the place at which it is refused."""
     words = (launch.image, *launch.options, *launch.command)
     place = launch.place if launch.refused else None
     return (launch.form, place, *(word.text for word in words if word is not None))
@@ -88,7 +88,7 @@ def _launch(command: ShellCommand, material: Material) -> Launch | None:
 
 
 def _doubts(launch: Launch, read: Read) -> Iterator[str]:
-    """Yield why words of a launch have no value, and what was not read of its script."""
+    """Yield why words of a launch have no value, and which parts of its script were not read."""
     words = (launch.image, *launch.options, *launch.command)
     names = [name for word in words if word is not None for name in unknowns(word.text)]
     for name in dict.fromkeys(names):

@@ -77,7 +77,7 @@ def launch(command: ShellCommand, material: Material) -> Launch | None:
 
 
 def left_over(command: ShellCommand) -> Iterator[Leftover]:
-    """Yield what stood before a command, and its variables that nothing gives a value."""
+    """Yield the prefixes of a command, and its variables without a value."""
     for word in command.before:
         yield Leftover(word.place, as_written(word.text), BEFORE)
     for name in command.empty:
@@ -93,7 +93,7 @@ def _name(given: Sequence[Given]) -> str:
 def _options(
     words: Sequence[Word], given: Sequence[Given], environment: Mapping[str, Word], material: Material
 ) -> Iterator[Word]:
-    """Yield the options one by one, by their long names; what only the script knows is put in."""
+    """Yield the options one by one, by their long names; values that only the script knows are filled in."""
     for option in given:
         place = words[option.start - 2].place
         if option.name == "env-file" and (text := _beside(material, option.text)) is not None:
@@ -108,7 +108,7 @@ def _options(
 
 
 def _whole(volume: str, material: Material) -> str:
-    """Return a volume whose folder is named from the current one with its whole path, where that is known."""
+    """Return a volume with the full path of its folder if that is relative to the current one and known."""
     folder = material.variables.get("PWD")
     if folder is None or not _RELATIVE.match(volume):
         return volume

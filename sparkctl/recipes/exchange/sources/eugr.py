@@ -58,7 +58,7 @@ def read(material: Material) -> list[Launch]:
 
 
 def _take_command(draft: runner.ReadRecipe) -> None:
-    """Put the defaults into the command; where its own runner would not, as sparkrun does, which reads these too."""
+    """Put the defaults into the command; if its own runner would not, do it as sparkrun, which also reads these."""
     defaults, values = runner.defaults_of(draft)
     node = draft.keys.take("command")
     template = None if node is None else scalar(node)
@@ -79,7 +79,7 @@ def _model(draft: runner.ReadRecipe) -> str:
 
 
 def _take_model(draft: runner.ReadRecipe) -> None:
-    """Take the model: it is what is downloaded, and the command has the say."""
+    """Take the model: the key names what is downloaded, but the command has precedence."""
     model = draft.keys.text("model")
     if model is not None and all(model.text not in word.text for word in draft.command):
         draft.leave(model.place, f"model: {model.text}", "the command serves another one, and this is downloaded only")

@@ -25,7 +25,7 @@ _LIST: Final = re.compile(r"^model_list\s*:", re.MULTILINE)
 _PROVIDERS: Final = frozenset(
     {"hosted_vllm", "openai", "vllm", "custom_openai", "text-completion-openai", "litellm_proxy"}
 )
-"""What may stand before the name that a server of vLLM has: ``hosted_vllm/NAME``, ``openai/NAME``."""
+"""Prefixes that may stand before the name of a vLLM server: ``hosted_vllm/NAME``, ``openai/NAME``."""
 _HERE: Final = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "host.docker.internal", "172.17.0.1"})  # noqa: S104  (the source's)
 _SAMPLING: Final = frozenset(
     {"temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "max_tokens"}
@@ -76,7 +76,7 @@ def stack(material: Material) -> SourceStack:
 
 
 def _service(node: Node, leftovers: list[Leftover]) -> SourceService | None:
-    """Return a server of this host with the name that clients have for it; None where it is elsewhere."""
+    """Return a server of this host with its clients' name for it; None if it is on another host."""
     entry = TakenKeys(node, "model_list", leftovers)
     name, params = entry.text("model_name"), entry.below("litellm_params")
     model, base = params.text("model"), params.text("api_base") or params.text("base_url")

@@ -47,12 +47,12 @@ _NEEDLESS: Final = (
     "checkEndpoint", "cmdStop", "proxy", "unloadTimeout", "useModelName", "sendLoadingState", "capabilities", "compat",
     "readyTimeout",
 )  # fmt: skip
-"""Of a model: sparkctl finds out, or does it in its own way."""
+"""Keys of a model that sparkctl finds out itself, or handles in its own way."""
 _OF_THE_PROGRAM: Final = (
     "logLevel", "logTimeFormat", "metricsMaxInMemory", "captureBuffer", "store", "ui", "performance",
     "sendLoadingState", "includeAliasesInList", "logToStdout", "unloadTimeout",
 )  # fmt: skip
-"""Of the whole: settings of llama-swap itself, of which sparkctl has its own."""
+"""Keys of the whole file: settings of llama-swap itself, for which sparkctl has its own."""
 _LEFT: Final = {
     "profiles": ("names that mean other models while a profile is chosen", "names: in the stack"),
     "selectors": ("names that mean one of several models", "routes: in the stack"),
@@ -168,7 +168,7 @@ class _Config:
         return replace(launch, keys={**launch.keys, **further}, leftovers=leftovers), service
 
     def _named(self, name: str) -> str:
-        """Return what a recipe is called: the last part of its name, the whole where that is another one's."""
+        """Return the name of a recipe: the last part of the model's name, or all of it if another one has that part."""
         whole = runner.name_of(name.replace("/", "-"))
         choices = [runner.name_of(name), whole, *(f"{whole}-{number}" for number in range(2, len(self._names) + 3))]
         found = next(one for one in choices if one not in self._names)

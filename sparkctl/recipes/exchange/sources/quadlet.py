@@ -99,7 +99,7 @@ def has_unit(text: str) -> bool:
 
 
 def in_document(text: ShellText, material: Material) -> list[Launch]:
-    """Return the launch of a unit that stands in a block of a document; none where the block is something else."""
+    """Return the launch of a unit in a block of a document; none if the block is something else."""
     if not has_unit(text.text):
         return []
     whole = "\n" * (text.first_line - 1) + text.text
@@ -184,7 +184,7 @@ class _Unit:
             self.leave(line, "it is how systemd keeps the process, which is docker's here")
 
     def timeout(self, line: UnitLine) -> None:
-        """Take how long a start may take: seconds, where it is a number alone."""
+        """Read how long a start may take; a number alone is in seconds."""
         value = line.value.strip()
         if value.isdecimal() and int(value[:9]):
             self.keys["ready"] = {"timeout": f"{int(value[:9])}s"}

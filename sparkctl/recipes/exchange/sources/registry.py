@@ -45,7 +45,7 @@ def parts_of(texts: Mapping[str, str]) -> tuple[RegistryPart, ...]:
 
 
 def _declared(text: str, file: str) -> Iterator[RegistryPart]:
-    """Yield what one manifest declares; nothing where it cannot be read."""
+    """Yield the declarations of one manifest; nothing if it cannot be read."""
     try:
         root = load(text, file).root
     except ProblemsError:
@@ -68,13 +68,13 @@ def _part(node: Node, checkout: str) -> RegistryPart | None:
 
 
 def _inside(path: str) -> str | None:
-    """Return a path from the root of a folder, None where it leaves it."""
+    """Return a path relative to the root of a folder, None if it leads outside."""
     normal = posixpath.normpath(path)
     return None if normal.startswith(("/", "..")) else normal
 
 
 def mod_folder(name: str, recipe: str, parts: Collection[RegistryPart], scripts: Collection[str]) -> str | None:
-    """Return the folder of a mod as the runners look for it, None where the folder that is imported has none.
+    """Return the folder of a mod as the runners look for it, None if the imported folder has none.
 
     ``recipe`` is the path of the recipe that names it, ``scripts`` are the paths of all ``run.sh`` of the folder. It is
     the registry's that the name says; else beside the recipe, in the recipe's own registry, in the checkout's ``mods``

@@ -59,7 +59,7 @@ def read(material: Material) -> list[Launch]:
 
 
 def _take_command(draft: runner.ReadRecipe) -> None:
-    """Take the command, or make it of the defaults where there is none."""
+    """Take the command, or make one from the defaults if there is none."""
     model, node = draft.keys.text("model"), draft.keys.take("command")
     if model is not None and model.text.startswith("/"):  # sparkrun mounts a folder of the host where it is there
         draft.options += [Word("--volume", model.place), model._replace(text=f"{model.text}:{model.text}:ro")]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FORM: Final = "systemd unit"
 _MOST_STARTS: Final = 8
-"""Commands of one unit that are read: only a unit of Type=oneshot may have several."""
+"""How many commands of one unit are read: only a unit of Type=oneshot may have several."""
 _SECTION: Final = re.compile(r"^\[Service\][ \t]*$", re.MULTILINE)
 _PREFIX: Final = re.compile(r"^[-@:+!|]+")
 
@@ -38,7 +38,7 @@ def recognises(material: Material) -> bool:
 
 
 def in_document(text: ShellText, material: Material) -> list[Launch]:
-    """Return the launches of a unit that stands in a block of a document; none where the block is something else."""
+    """Return the launches of a unit in a block of a document; none if the block is something else."""
     if _SECTION.search(text.text) is None or "ExecStart" not in text.text:
         return []
     whole = "\n" * (text.first_line - 1) + text.text

@@ -30,7 +30,7 @@ _ESCAPE: Final = re.compile(
 )
 _ESCAPES: Final = dict(zip("abfnrtvs\\'\"", "\a\b\f\n\r\t\v \\'\"", strict=True))
 _BYTES, _HALVES, _WHOLE, _LAST = 0x80, 0xD800, 0xE000, 0x10FFFF
-"""From the first on a byte is a part of a character; between the next two are halves of pairs, which are none."""
+"""From the first value on, a byte is part of a character; between the next two are halves of pairs: no characters."""
 _MOST_SHOWN: Final = 80
 _COMMANDS: Final = {
     "ExecStartPre": "sparkctl prepares a start itself, and runs no command of a recipe on the host",
@@ -52,7 +52,7 @@ ACCOUNTED: Final = frozenset({*_COMMANDS, "Environment", "EnvironmentFile", "Res
 
 
 class UnitLine(NamedTuple):
-    """A key of a unit: its section without brackets, its value as it is written, and the line where it begins."""
+    """A key of a unit: its section without brackets, its value as written, and the line where it begins."""
 
     section: str
     key: str
@@ -120,7 +120,7 @@ def _unquoted(part: str) -> str:
 
 
 def _escaped(match: re.Match[str]) -> str:
-    """Return a character; an escape that is none, or that is a byte of several, stays as it is written."""
+    """Return a character; an invalid escape, or one for a byte of several, stays as it is written."""
     bytes_of, number = match["hex"] or match["octal"], match["code"]
     if bytes_of is None and number is None:
         return _ESCAPES.get(match[1], match[0])
@@ -146,7 +146,7 @@ def _expanded(value: str, material: Material) -> str:
 
 
 def beside(line: UnitLine, material: Material) -> str | None:
-    """Return the text of a file that a key names, where it is beside the unit."""
+    """Return the text of a file that a key names, if it is beside the unit."""
     return material.beside.get(posixpath.basename(line.value.lstrip("-")))
 
 

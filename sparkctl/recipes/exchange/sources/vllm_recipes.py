@@ -30,9 +30,9 @@ NODES: Final = "nodes"
 SPARK: Final = "dgx_spark_gb10"
 _DEFAULT: Final = "default"
 _SPARK_GB: Final = 128
-"""Of taxonomy.yaml, ``hardware_profiles.dgx_spark_gb10.vram_gb``; a variant says what it needs in the same way."""
+"""From taxonomy.yaml, ``hardware_profiles.dgx_spark_gb10.vram_gb``; a variant gives its need in the same unit."""
 _GENERATION: Final = ("blackwell", "nvidia")
-"""What else a file may call this hardware, the particular first (the same)."""
+"""Other names for this hardware in a file, the most specific first (same source)."""
 _ONE_HOST: Final = "single_node_tp"
 _SEVERAL: Final = "multi_node_tp"
 _PARALLEL: Final = "--tensor-parallel-size"
@@ -82,7 +82,7 @@ def read(material: Material) -> list[Launch]:
 
 
 class _AddedWords(NamedTuple):
-    """What one part of a file adds: words, and variables with the words that name them."""
+    """The additions of one part of a file: words, and variables with the words that name them."""
 
     args: tuple[Word, ...] = ()
     env: tuple[tuple[str, Word, Word], ...] = ()
@@ -232,7 +232,7 @@ class _Chosen:
         return None if found is None else overrides.below(found)
 
     def _features(self) -> Iterator[_AddedWords]:
-        """Yield what the features add that the site has on unless told otherwise; the others are told."""
+        """Yield the additions of features that the site turns on by default; the other features are only noted."""
         keys = self._draft.keys
         features = keys.below("features")
         off = {word.text for word in keys.texts("opt_in_features")}
@@ -257,7 +257,7 @@ class _Chosen:
                 yield _AddedWords(args)
 
     def take_image(self) -> None:
-        """Take the image that the file names for this hardware; the site's default where it names none."""
+        """Take the file's image for this hardware; the site's default if it names none."""
         exact = self._variant.below("hardware_overrides").below(self._hardware).text("docker_image")
         named = [_image(self._variant.take("docker_image")), _image(self._model.take("docker_image"))]
         found = exact or next(filter(None, named), None)
@@ -283,7 +283,7 @@ def _joined(title: Word, description: Word) -> Word:
 
 
 def _peek(keys: TakenKeys, name: str, key: str) -> str:
-    """Return a scalar of a map below, '' where there is none; it counts as taken."""
+    """Return a scalar of a map below, '' if there is none; the key counts as taken."""
     found = TakenKeys(keys.take(name)).take(key)
     return "" if found is None else scalar(found) or ""
 
@@ -301,7 +301,7 @@ def _layer(keys: TakenKeys, args: str = "extra_args", env: str = "extra_env") ->
 
 
 def _feature(keys: TakenKeys, mode: Word | None, variant: str, hardware: str) -> tuple[Word, ...]:
-    """Return the words of a feature: of its mode where it has several, and for this hardware where it differs."""
+    """Return the words of a feature: of its mode if it has several, and for this hardware if they differ."""
     named = keys.text("default_mode")
     modes = keys.below("modes")
     wanted = [word.text for word in (mode, named) if word is not None]
@@ -336,7 +336,7 @@ def _image(node: Node | None) -> Word | None:
 
 
 def _apart(word: Word) -> list[Word]:
-    """Return a flag and its value of one item: the site writes it into a shell's line as it is."""
+    """Return a flag and its value from one item: the site writes the item into a shell's line as it is."""
     parts = word.text.split(None, 1) if word.text.startswith("-") else [word.text]
     return [word._replace(text=part) for part in parts]
 

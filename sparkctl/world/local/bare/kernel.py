@@ -1,4 +1,4 @@
-"""What the kernel of a machine says without any library: ports, addresses, disks. It is sent to other hosts, too.
+"""Facts that a machine's kernel gives without any library: ports, addresses, disks. It is sent to other hosts, too.
 
 Both ways to read a machine have it: this host's, with psutil and NVML's library, and that which is sent to another one.
 """

@@ -40,7 +40,7 @@ _MIB: Final = 1024 * 1024
 _GPU: Final = "name,driver_version,compute_cap,uuid,index,temperature.gpu,power.draw,utilization.gpu"
 _STATM_RESIDENT, _STATM_SHARED = 1, 2
 _USER_TIME, _SYSTEM_TIME = 11, 12
-"""Where they stand among the fields of /proc/PID/stat after the name (proc(5): fields 14 and 15)."""
+"""Their positions among the fields of /proc/PID/stat after the name (proc(5): fields 14 and 15)."""
 _FOLDERS: Final = (
     "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME",
 )  # fmt: skip
@@ -225,7 +225,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _address(interface: str) -> str:
-    """Return an interface's first IPv4 address, "" where it has none."""
+    """Return an interface's first IPv4 address, "" if it has none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             answer = ioctl(probe, _SIOCGIFADDR, struct.pack("256s", interface.encode()[:15]))

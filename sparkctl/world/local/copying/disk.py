@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _NOTES: Final = ".cache/huggingface/download"
 _FOLDERS: Final = 0o755
-"""Of the folders of a model: whoever serves it, another user in a container, reads it."""
+"""The mode of a model's folders: the user who serves it, another one in a container, has to read it."""
 _FILES: Final = 0o644
 
 

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 _MAX_REFERENCE: Final = 4096
 _MAX_ENTRIES: Final = 20_000
-"""Of one model's folder; DeepSeek's, the largest known, has 200 files."""
+"""The most files of one model's folder; DeepSeek's, the largest known, has 200."""
 
 
 class DiskModels:
-    """What is there, by looking: names, the index of the shards, and their headers."""
+    """The models on the disk, read by names, the index of the shards, and their headers."""
 
     def folder_problem(self, path: Path) -> str | None:
         """Return why vLLM could not load a model from ``path`` (missing, unreadable, not whole …), or None."""
@@ -42,7 +42,7 @@ class DiskModels:
         return None if self.folder_problem(snapshot) else snapshot
 
     def cache_problem(self, cache: Path, repo: str, revision: str | None) -> str | None:
-        """Return why ``cached`` has no snapshot, in words that follow the repository's name; None where it has one."""
+        """Return why ``cached`` has no snapshot, in words that follow the repository's name; None if it has one."""
         snapshot = _snapshot(cache, repo, revision)
         problem = self.folder_problem(snapshot)
         if problem in {None, "is not there", "is empty"}:
@@ -80,11 +80,11 @@ class DiskModels:
         return recorded.recorded(folder)
 
     def readable(self, folder: Path) -> Path | None:
-        """Return the folder itself, None where there is none."""
+        """Return the folder itself, None if there is none."""
         return folder if regular_file.is_folder(folder) else None
 
     def summed(self, file: Path, kind: str, came: Callable[[int], None]) -> str:
-        """Return the sum of a file, of which all is read; raises InputError as ``recorded.summed`` does."""
+        """Return the checksum of a file, reading all of it; raises InputError as ``recorded.summed`` does."""
         return recorded.summed(file, kind, came)
 
 
@@ -116,7 +116,7 @@ def _snapshot(cache: Path, repo: str, revision: str | None) -> Path:
 
 
 def _commit(reference: Path) -> str | None:
-    """Return the commit that a reference of the cache names, None where there is none or it cannot be read."""
+    """Return the commit that a reference of the cache names, None if there is none or it cannot be read."""
     if not regular_file.is_there(reference):
         return None
     try:

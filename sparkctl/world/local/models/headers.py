@@ -1,4 +1,4 @@
-"""What a repository of the hub says of its model: config.json, and the headers of its safetensors, never a tensor.
+"""A model's description in a hub repository: config.json, and the headers of its safetensors, never a tensor.
 
 Requests go out by the session of huggingface_hub, with its token and its addresses. Each is made in a thread that
 nobody waits for longer than some seconds: a name that is not resolved, too, takes no longer. The library's own function
@@ -217,7 +217,7 @@ def _work(
 
 
 def _is_late(error: BaseException) -> bool:
-    """Return whether it is the time-out of one of the HTTP libraries that the hub's client has used."""
+    """Return whether an error is the time-out of one of the HTTP libraries that the hub's client has used."""
     return any("Timeout" in kind.__name__ for kind in type(error).__mro__)
 
 

@@ -1,4 +1,4 @@
-"""Downloads by huggingface_hub, which resumes what was cut off, and draws bars of its own where it may."""
+"""Downloads by huggingface_hub, which resumes interrupted ones, and draws its own progress bars if permitted."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _REFUSALS: dict[type[Exception], tuple[str, str]] = {
         "a repository is owner/name: letters, digits, - _ and ., at most 96",
     ),
 }
-"""What the hub refuses, in our own words; the first that an error is an instance of."""
+"""The hub's refusals in our own words, by the first class that matches an error."""
 _OF_THE_NETWORK = (HfHubHTTPError, LocalEntryNotFoundError, ConnectionError)
 
 
@@ -140,7 +140,7 @@ def _transport_errors() -> tuple[type[Exception], ...]:
 
 @contextmanager
 def _drawn(bars: bool) -> Iterator[None]:
-    """Keep the library from drawing, unless it may; whoever has turned its bars off finds them off afterwards."""
+    """Stop the library from drawing unless it may; if a user has turned its bars off, they stay off afterwards."""
     if bars or are_progress_bars_disabled():
         yield
         return

@@ -1,4 +1,4 @@
-"""The files of a model on this host's disk, and their sums as their download noted them; none of them is read for it.
+"""The files of a model on this host's disk, with the checksums that their download noted; no file is read for them.
 
 A snapshot of the hub's cache is links to blobs, which have their sums as their names: the sha256 of a large file (LFS),
 git's name of a small one. A folder that the hub's library downloaded has a note beside each file.
@@ -29,7 +29,7 @@ _NOT_READ: Final = frozenset({
 })  # fmt: skip
 """Ends of names of files that no server reads: pictures, texts for people (LICENSE, README.md), what is unfinished."""
 _MAX_ENTRIES: Final = 20_000
-"""Of one model's folder; DeepSeek's, the largest known, has 200 files."""
+"""The most files of one model's folder; DeepSeek's, the largest known, has 200."""
 _NOTE_BYTES: Final = 4096
 _NOTES: Final = Path(".cache/huggingface/download")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
@@ -55,7 +55,7 @@ def is_read(name: str) -> bool:
 
 
 def recorded(folder: Path) -> ModelRecord:
-    """Return what lies in a model's folder, or in a snapshot of a cache; nothing where it cannot be looked at."""
+    """Return the contents of a model's folder, or of a snapshot of a cache; nothing if it cannot be looked at."""
     files, commits = [], set()
     for name, path, size in _files(folder):
         note = _of_blob(path) or _of_note(folder, name, path)
@@ -67,7 +67,7 @@ def recorded(folder: Path) -> ModelRecord:
 
 
 def summed(file: Path, kind: str, came: Callable[[int], None]) -> str:
-    """Return the sum of a file, of which all is read; its pages are given back at once.
+    """Return the checksum of a file, reading all of it; its pages are given back at once.
 
     The page cache would keep a checkpoint of 110 GB, and an idle Spark went down after that twice (the field report in
     tonyd2wild/GLM-5.3-Flash-NVFP4-DFlash2-2x-DGX-Spark).
@@ -96,7 +96,7 @@ def summed(file: Path, kind: str, came: Callable[[int], None]) -> str:
 
 
 def sum_of(etag: str) -> str:
-    """Return the sum that the hub names a file by, "" where it is none that is known."""
+    """Return the checksum by which the hub names a file, "" if its form is unknown."""
     if _SHA256.fullmatch(etag):
         return f"sha256:{etag}"
     return f"{GIT}:{etag}" if _COMMIT.fullmatch(etag) else ""

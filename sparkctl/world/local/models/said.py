@@ -1,4 +1,4 @@
-"""What a model's folder says of itself without its tensors: small files, and of safetensors the header and the length.
+"""A model folder's description of itself without tensors: small files, and each safetensors file's header and length.
 
 It is carried from the host that has the model to the one that plans: a few MB of some hundred GB.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _WHOLE: Final = ("config.json", SEPARATE_QUANTIZATION, INDEX)
 _MOST_BYTES: Final = 40 * MIB
-"""Of all of it: a choice. The longest known has 20 MB of headers and as much of an index."""
+"""The bytes of everything together: a choice. The longest known has 20 MB of headers and an index as large."""
 _MOST_FILES: Final = 2000
 _LENGTH: Final = 8
 """Bytes of the length with which a safetensors file begins (its format)."""
@@ -34,7 +34,7 @@ class SaidFile(NamedTuple):
 
 
 def said(folder: Path) -> list[SaidFile]:
-    """Return what the folder says; [] where there is no config.json.
+    """Return the folder's description; [] if there is no config.json.
 
     Raises:
         InputError: a file cannot be read, or it is more than is carried.

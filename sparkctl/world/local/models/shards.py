@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BOUNDS: Final = JsonBounds(size=100 * MIB, parts=4_000_000)
-"""Of an index or a header: the longest known names 190,000 tensors in 20 MB, and safetensors itself reads 100 MB."""
+"""Bounds of an index or a header: the longest known names 190,000 tensors in 20 MB; safetensors itself reads 100 MB."""
 _POINTER: Final = b"version https://git-lfs.github.com/spec/v1"
 """How a file begins that git left where git-lfs was not there to fetch it (git-lfs, docs/spec.md)."""
 _POINTER_BYTES: Final = 1024
@@ -82,7 +82,7 @@ def _pointed(path: Path) -> str:
 
 
 def _half(path: Path) -> str | None:
-    """Return why a shard is not whole, None where it is as long as its header says."""
+    """Return why a shard is incomplete, None if it is as long as its header says."""
     if not os.access(path, os.R_OK):
         return f"a {path.name} that cannot be read: permission denied"
     try:
@@ -104,7 +104,7 @@ def _half(path: Path) -> str | None:
 
 
 def _end(header: object) -> int:
-    """Return where the last tensor ends, in bytes behind the header; what is odd is for whoever reads the tensors."""
+    """Return where the last tensor ends, in bytes after the header; a reader of the tensors checks the details."""
     entries = header.values() if isinstance(header, dict) else ()
     offsets = [entry.get("data_offsets") for entry in entries if isinstance(entry, dict)]
     ends = [pair[1] for pair in offsets if isinstance(pair, list) and len(pair) == 2]  # noqa: PLR2004

@@ -1,4 +1,4 @@
-"""Folders that jobs write: made, listed, handed over, given their name, removed. What they hold is a stranger's.
+"""Folders that jobs write: made, listed, handed over, named, removed. Their contents come from a stranger.
 
 A job's script may have put anything there: links, pipes, folders that nobody may enter. No link is followed, and no
 folder is removed that does not have the name of an unfinished product.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FILE_MODE: Final = 0o644
 FOLDER_MODE: Final = 0o755
-"""Everybody may read a model: safetensors 0.8.0 writes files for their owner alone, whom a container is not."""
+"""Everybody may read a model: safetensors 0.8.0 writes files for their owner only, and a container is another user."""
 _OWN: Final = 0o700
 _PIECE: Final = 8 * 1024 * 1024
 MOST_DEPTH: Final = 16
@@ -32,7 +32,7 @@ MOST_DEPTH: Final = 16
 _HINT: Final = "free some space or mend the folder's owner, and try again"
 _ELSEWHERE: Final = "name another folder: --set output=FOLDER"
 _OF_THE_PATH: Final = {errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS}
-"""What the system says of a path at which no folder can ever be made."""
+"""Errors of the system for a path at which a folder can never be made."""
 
 
 class DiskProducts:
@@ -70,7 +70,7 @@ class DiskProducts:
                 os.chown(path, *user, follow_symlinks=False)
 
     def files(self, folder: Path) -> list[ProductFile]:
-        """Return what lies below a folder, by name; [] where it is not there."""
+        """Return the contents of a folder and its subfolders, by name; [] if it is missing."""
         return sorted(_below(folder))
 
     def rename(self, folder: Path, old: str, new: str) -> None:

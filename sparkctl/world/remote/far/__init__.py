@@ -1,1 +1,1 @@
-"""What runs on the other host for the life of a command: the standard library of its Python alone, sent over ssh."""
+"""Code that runs on the other host during a command: it needs only Python's standard library, and is sent over ssh."""

@@ -1,7 +1,7 @@
-"""The loop on the other host: an ask a line, an answer a line, both JSON; asks are answered in threads of their own.
+"""The loop on the other host: a line of JSON for each question and answer; each question has a thread of its own.
 
-Whoever asked holds locks by it. So this ends, and with it the kernel lets go of them, when the line ends, and when
-nothing has been heard for ``SILENCE_S``: a network that died tells nobody for minutes.
+The caller may hold locks through this process. So the process ends, and the kernel releases the locks, when the
+connection ends, or when nothing was received for ``SILENCE_S``: a dead network stays unnoticed for minutes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 HELLO: Final = "sparkctl-far 1"
-"""The first line: what a shell prints before it is no answer."""
+"""The first line: anything that a shell prints before it is not an answer."""
 SILENCE_S: Final = 30.0
 """A choice: three times ``HEARTBEAT_S``, as ssh's own ServerAliveCountMax."""
 HEARTBEAT_S: Final = 10.0
@@ -27,7 +27,7 @@ _FAILED: Final = 75
 
 
 class Telling(NamedTuple):
-    """How an answer tells something before it is there: ``tell`` writes a word about an ask that is still open."""
+    """How a message is sent before the answer: ``tell`` writes it for a question that is still open."""
 
     tell: Callable[[Any], None]
 
@@ -67,7 +67,7 @@ def watched(asks: IO[bytes]) -> Iterable[bytes]:
 
 
 class _Noted:
-    """The lines of a file; when the last one came is noted."""
+    """The lines of a file; the time of the last one is recorded."""
 
     def __init__(self, lines: IO[bytes], heard: list[float]) -> None:
         self._lines = lines

@@ -1,7 +1,7 @@
 """The first code that runs on the other host: it takes the sources of the rest from its input, and keeps no file.
 
-``python3 -c`` runs what it reads; the sources that follow are imported from memory. Packages of which no source was
-sent are empty there.
+``python3 -c`` runs what it reads; the sources that follow are imported from memory. Packages whose source was not sent
+are empty there.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 FIRST_WORDS: Final = "import sys;r=sys.stdin.buffer;exec(r.read(int(r.readline())))"
-"""What stands on the command line: no character of it means anything to a shell within simple quotes."""
+"""The program on the command line: no character in it has a meaning to a shell within single quotes."""
 MAIN: Final = "sparkctl.world.opening.far"
 """The module whose ``main`` is called when all sources are there."""
 
 
 class SentModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds and loads modules of which ``sources`` has the text, by their names."""
+    """Finds and loads the modules in ``sources`` by their names."""
 
     def __init__(self, sources: Mapping[str, str]) -> None:
         self._sources = sources

@@ -1,1 +1,1 @@
-"""What follows from an event at the desk, rule by rule. Pure."""
+"""The consequences of an event at the desk, rule by rule. Pure."""

@@ -1,4 +1,4 @@
-"""Which services have to be there before another one is started: those that it is declared after. Pure."""
+"""The services that have to be there before another one is started: those that it is declared after. Pure."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ def missing(work: DeskWork, service: DeskService) -> list[DeskService]:
 
 
 def company(work: DeskWork, service: DeskService) -> frozenset[str]:
-    """Return the services that are not stopped for one: those that it comes after, and those that come with it.
+    """Return the services that are not stopped for this one: those that it comes after, and those that come with it.
 
-    These are what else is asked for comes after, where that comes after this one too.
+    The latter belong to other services that are asked for: if one comes after this service, it and all that it comes
+    after are included.
     """
     asked = (work.services.get(name) for name in work.asked_for())
     later = (one for one in asked if one is not None and service.name in one.declared.after)
@@ -32,21 +33,21 @@ def company(work: DeskWork, service: DeskService) -> frozenset[str]:
 
 
 def rank(work: DeskWork, service: DeskService) -> int:
-    """Return by which priority it has its turn: the highest of what is asked for and comes after it, or its own."""
+    """Return the priority of its turn: the highest among itself and the requested services that come after it."""
     asked = (work.services.get(name) for name in work.asked_for())
     later = (one for one in asked if one is not None and service.name in one.declared.after)
     return max(one.declared.priority for one in (service, *later))
 
 
 def raised(work: DeskWork, service: DeskService) -> DeskService:
-    """Return a service with the priority by which it has its turn: who goes for it goes for what comes after it."""
+    """Return a service with the priority of its turn: services that go for it go for the ones that come after it."""
     declared = service.declared
     priority = rank(work, service)
     return service if priority == declared.priority else replace(service, declared=replace(declared, priority=priority))
 
 
 def stands_still(work: DeskWork, service: DeskService) -> tuple[RefusedFor, str] | None:
-    """Return which service that has to be there first no request starts, and in words why; None: there is none."""
+    """Return why a service that has to be there first is started by no request, in words; None if there is none."""
     for one in missing(work, service):
         first = f"{service.name} comes after {one.name}, which"
         why, hand = f": {one.why}" if one.why else "", by_hand(one)
@@ -60,7 +61,7 @@ def stands_still(work: DeskWork, service: DeskService) -> tuple[RefusedFor, str]
 
 
 def waits_until(work: DeskWork, service: DeskService) -> tuple[float, DeskService]:
-    """Return when the last that is needed may be started at the earliest, after a failure, and which that is."""
+    """Return the earliest time at which the last of the needed services may be started, and which service that is."""
     those = [service, *missing(work, service)]
     latest = max(those, key=lambda one: one.not_before if one.state is DeskState.OFF else 0.0)
     return latest.not_before, latest

@@ -1,9 +1,9 @@
-"""Which services may be stopped for which others, and which of them are. Pure.
+"""Which services may be stopped for which others, and which of them are chosen. Pure.
 
-A service may go if it is not kept, has no request in flight, has stayed as long as it must, and has a lower priority,
-or an equal one and nobody has asked for it for as long as it may be idle. Of the sets that make room the one with the
-fewest services goes, then that of the lowest priorities, then what is loaded again soonest, then what is idle longest.
-Counts, groups and lists of combinations do without the memory that they are about (llama-swap#158, llama.cpp#25326).
+A service may go if it is not kept, has no request in flight, has stayed as long as it must, and has a lower priority
+(or an equal one, and nobody has asked for it during its idle time). Among the sets that make room, the one with the
+fewest services goes, then that of the lowest priorities, then the one that loads fastest, then the longest idle.
+Counts, groups and lists of combinations ignore the memory that they are about (llama-swap#158, llama.cpp#25326).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from sparkctl.planning.gateway.desk.state import DeskWork
 
 MANY: Final = 8
-"""Of more services not every set is tried, a choice: 255 sums take about 20 ms."""
+"""With more services not every set is tried, a choice: 255 sums take about 20 ms."""
 
 
 def may_go(one: DeskService, coming: DeskService) -> bool:
     """Return whether a service may ever be stopped for another one.
 
-    What always runs is stopped for a higher priority alone: it is never idle, since the agent starts it again.
+    A service that always runs is stopped only for a higher priority: it is never idle, since the agent restarts it.
     """
     if one.name == coming.name or one.protected:
         return False
@@ -38,16 +38,16 @@ def may_go(one: DeskService, coming: DeskService) -> bool:
 
 
 def idle_bound_s(one: DeskService) -> float:
-    """Return after how long without a request it gives way to one of the same priority.
+    """Return after how long without a request (seconds) it gives way to a service of the same priority.
 
-    Where its stack does not say after how long it is idle, it is as long as it must stay: a choice.
+    If its stack does not set its idle time, this is the time that it must stay: a choice.
     """
     declared = one.declared
     return declared.least_stay_s if declared.idle_s is None else declared.idle_s
 
 
 def could_go(work: DeskWork, coming: DeskService) -> frozenset[str]:
-    """Return the services that may be gone one day, so that another one has room: stopped for it, or by idle."""
+    """Return the services that may be gone one day to make room for another one: stopped for it, or by being idle."""
     stay = before.company(work, coming)
     return frozenset(
         one.name
@@ -62,9 +62,9 @@ def could_go(work: DeskWork, coming: DeskService) -> frozenset[str]:
 def evictable(work: DeskWork, coming: DeskService, *, overdue: bool) -> list[DeskService]:
     """Return the services that may be stopped for another one now.
 
-    ``overdue``: a request for it has waited so long that those of the same or a lower priority take nothing new any
-    more, and are stopped when their last answer has ended: that a ready model is served however long others wait is a
-    noted gap elsewhere (mostlygeek/llama-swap PR #790).
+    ``overdue``: a request for the other one has waited so long that services of the same or a lower priority accept
+    nothing new, and are stopped when their last answer has ended. Elsewhere it is a known gap that a ready model is
+    served however long others wait (mostlygeek/llama-swap PR #790).
     """
     return [one for one in work.services.values() if _may_go_now(work, one, coming, overdue=overdue)]
 
@@ -79,7 +79,7 @@ def _may_go_now(work: DeskWork, one: DeskService, coming: DeskService, *, overdu
 
 
 def chosen(candidates: Sequence[DeskService], fits: Fits, coming: str) -> frozenset[str] | None:
-    """Return the services to stop, None where even all of them make no room."""
+    """Return the services to stop, None if even stopping all of them makes no room."""
     ordered = sorted(candidates, key=_cost)
     if not ordered or not _fit(fits, ordered, coming):
         return None
@@ -93,7 +93,7 @@ def chosen(candidates: Sequence[DeskService], fits: Fits, coming: str) -> frozen
 
 
 def _one_by_one(ordered: Sequence[DeskService], fits: Fits, coming: str) -> frozenset[str]:
-    """Return a set without a service that need not go: the dearest ones are spared first."""
+    """Return a set in which every service has to go; the most valuable services are spared first."""
     going = list(ordered)
     for one in reversed(ordered):
         fewer = [other for other in going if other is not one]
@@ -115,7 +115,7 @@ def _cost(one: DeskService) -> tuple[int, float, float, str]:
 
 
 def _cost_of(those: Sequence[DeskService]) -> tuple[list[int], float, float, list[str]]:
-    """Return what sets of the same number are compared by: lower priorities, a shorter load, a longer idle."""
+    """Return the key for comparing sets of the same size: lower priorities, shorter loads, longer idle times."""
     return (
         sorted((one.declared.priority for one in those), reverse=True),
         sum(one.declared.load_s for one in those),

@@ -1,4 +1,4 @@
-"""Who holds the memory that a service waits for, and until when, in words. Pure."""
+"""The services that hold the memory another one waits for, and until when, in words. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def holders(work: DeskWork, coming: DeskService) -> tuple[str, float | None]:
-    """Return who is in the way of a service, and in how many seconds the first of them may go (None: not known)."""
+    """Return which services block a service, and in how many seconds the first of them may go (None: not known)."""
     if work.closed:
         return work.closed, None
     if work.look_why:
@@ -33,7 +33,7 @@ def holders(work: DeskWork, coming: DeskService) -> tuple[str, float | None]:
 
 
 def who_stays(work: DeskWork, coming: DeskService, could: frozenset[str]) -> str:
-    """Return as a further line which services are counted as staying, "" where none is."""
+    """Return, as a further line, which services are counted as staying, "" if none are."""
     those = [f"{one.name} {_why(one, coming)}" for one in _others(work, coming) if one.name not in could]
     return f"\n  counted as staying: {'; '.join(those)}" if those else ""
 

@@ -1,7 +1,7 @@
-"""What nobody asks for is stopped. Pure.
+"""Services that nobody asks for are stopped. Pure.
 
-Idle is counted from the last byte of the last answer: counted from a request's start, long answers were cut
-(mostlygeek/llama-swap#25).
+Idle time counts from the last byte of the last answer: elsewhere it was counted from the start of a request, and long
+answers were cut off (mostlygeek/llama-swap#25).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def stop(work: DeskWork) -> None:
-    """Stop each service that was started on demand and that nobody has asked for as long as its stack says.
+    """Stop each on-demand service that nobody has asked for during its idle time.
 
-    Not while another one starts: a stop would wait for its end, and who asks meanwhile would wait with it.
+    Not while another service starts: the stop would wait for that start, and a new request would wait with it.
     """
     for service in list(work.services.values()):
         at = idle_at(service)

@@ -1,11 +1,11 @@
-"""Who is started next, and who goes for it. Pure.
+"""Which service is started next, and which go for it. Pure.
 
-One start at a time, of the higher priority first, then of who has waited longest. Before anything is stopped it is
-asked whether the one that comes would fit with everything gone that may go: evict, load, evict again of what never fits
-was seen elsewhere (ollama#18282). A service that is to go takes nothing new, since one that was revived while it
-drained hung every load for hours (ollama#17408); it is let off when nobody waits for its room any more. What waits
-behind somebody who has no room yet is started where it does not stand in that one's way, or where that one waits for
-what is not stopped for it: a higher priority, which goes when nobody asks for it.
+One start at a time: the higher priority first, then the one that has waited longest. Before anything is stopped, it is
+checked that the new service would fit with everything gone that may go: elsewhere, services were evicted and loaded
+again and again for one that never fits (ollama#18282). A service that is to go accepts nothing new, since one that was
+revived while it drained blocked every load for hours (ollama#17408); it is released when nobody waits for its room any
+more. A service that waits behind another one without room is started if it does not delay that one, or if that one
+waits for services that are not stopped for it: those of a higher priority, which go when nobody asks for them.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
     from sparkctl.planning.gateway.desk.state import DeskWork
 
 PATIENCE_S: Final = 60.0
-"""After so long a waiter's victims take nothing new, a choice: as long as a service stays at least."""
+"""After this wait (seconds) the victims accept nothing new, a choice: as long as a service stays at least."""
 SETTLE_S: Final = 120.0
-"""So long the memory of what was stopped is waited for before anybody else goes, as the agent waits (vllm#45179)."""
+"""How long the memory of stopped services is awaited before another one goes, as the agent waits (vllm#45179)."""
 SETTLE_LOOK_S: Final = 2.0
-"""So often it is looked at meanwhile, a choice."""
+"""The time between looks meanwhile, a choice."""
 LOST_S: Final = 60.0
-"""A look that has not come back after so long is asked for again, a choice."""
+"""A look that has not returned after this time is asked for again, a choice."""
 NOBODY: Final[frozenset[str]] = frozenset()
 
 
 class Ahead(NamedTuple):
-    """A service that waits for room before others do, and who is to go for it."""
+    """A service that waits for room before others do, and the services that are to go for it."""
 
     name: str
     going: frozenset[str]
@@ -55,17 +55,17 @@ def asked_since(work: DeskWork, service: DeskService) -> float | None:
 
 
 def startable(work: DeskWork, service: DeskService) -> bool:
-    """Return whether the desk starts it where it has room: what nobody asks for the agent does."""
+    """Return whether the desk starts the service if it has room; the agent starts services that nobody asks for."""
     if service.declared.start is StartMode.MANUAL or service.not_before > work.now:
         return False
     return work.asked_at(service.name) is not None
 
 
 def candidates(work: DeskWork) -> list[DeskService]:
-    """Return the services that somebody waits for and that are not there, whose turn it is first.
+    """Return the missing services that somebody waits for, in the order of their turns.
 
-    Of the same priority the one that room was made for comes before those whose requests are older: these may be the
-    ones that went for it. One that comes after others is asked about before these are: it may never have room.
+    Within one priority, the service that room was made for comes before those with older requests: these may be the
+    ones that went for it. A service that comes after others is considered before these are: it may never have room.
     """
     first = None if work.making is None else work.making.coming
     found = []
@@ -82,7 +82,7 @@ def candidates(work: DeskWork) -> list[DeskService]:
 
 
 def check(work: DeskWork) -> None:
-    """Note how far room was made, and stop making it where nobody waits for it any more."""
+    """Update the progress of making room, and stop making it if nobody waits for it any more."""
     making = work.making
     if making is None:
         return
@@ -96,7 +96,7 @@ def check(work: DeskWork) -> None:
 
 
 def let_off(work: DeskWork) -> None:
-    """Make room for nobody: what was to go stays, and is asked again."""
+    """Stop making room: the services that were to go stay, and get requests again."""
     making, work.making = work.making, None
     for name in sorted(making.victims if making is not None else NOBODY):
         service = work.services.get(name)
@@ -105,7 +105,7 @@ def let_off(work: DeskWork) -> None:
 
 
 def _drain(work: DeskWork, making: MakingRoom, coming: DeskService) -> bool:
-    """Return whether each of those that are to go still waits for its last answer, and may go."""
+    """Return whether each victim still waits for its last answer, and may go."""
     coming = before.raised(work, coming)
     for name in making.victims:
         one = work.services.get(name)
@@ -126,7 +126,7 @@ def _stopping(work: DeskWork, making: MakingRoom) -> bool:
 
 
 def look(work: DeskWork) -> None:
-    """Ask for a look at the memory where somebody waits for a start and it is worth it."""
+    """Ask for a look at the memory if somebody waits for a start and the look is worth it."""
     if work.now < work.look_again_at:
         return
     at = look_at(work)
@@ -136,7 +136,7 @@ def look(work: DeskWork) -> None:
 
 
 def look_at(work: DeskWork) -> float | None:
-    """Return when the memory is to be looked at, None where nobody waits for that."""
+    """Return when the memory has to be looked at, None if nobody waits for that."""
     making = work.making
     if work.closed or work.starting or not candidates(work):
         return None
@@ -146,13 +146,13 @@ def look_at(work: DeskWork) -> float | None:
 
 
 def decide(work: DeskWork, fits: Fits | None) -> None:
-    """Start who has room, or make room, by what was just looked at."""
+    """Start a service that has room, or make room, by what was just looked at."""
     if fits is None or work.closed or work.starting:
         return
     ahead: list[Ahead] = []
     for service in candidates(work):
         if asked_since(work, service) is None:
-            continue  # whoever asked for what comes after it was refused meanwhile
+            continue  # the requests for the service that comes after it were refused meanwhile
         waits = _turn(work, fits, before.raised(work, service), ahead)
         if work.starting:
             return
@@ -163,7 +163,7 @@ def decide(work: DeskWork, fits: Fits | None) -> None:
 
 
 def _turn(work: DeskWork, fits: Fits, coming: DeskService, ahead: Sequence[Ahead]) -> Ahead | None:
-    """Start a service, or begin to make room for it; return what it waits for, None where it need not wait."""
+    """Start a service, or begin to make room for it; return what it waits for, None if it need not wait."""
     name = coming.name
     first = before.missing(work, coming)
     if first:
@@ -200,7 +200,7 @@ def _why_started(work: DeskWork, coming: DeskService) -> str:
 
 
 def _refuse_with_those_before(work: DeskWork, fits: Fits, coming: DeskService, first: Sequence[DeskService]) -> None:
-    """Refuse what never has room together with those that it comes after, before one of these is started for it."""
+    """Refuse a service that never has room together with those that it comes after, before one of these is started."""
     names = tuple(one.name for one in first)
     there = frozenset(one.name for one in first if one.state in HOLDING)
     could = could_go(work, coming) - there
@@ -211,7 +211,7 @@ def _refuse_with_those_before(work: DeskWork, fits: Fits, coming: DeskService, f
 
 
 def _stands_ahead(work: DeskWork, fits: Fits, coming: DeskService) -> Ahead | None:
-    """Return whom others have to leave room for: not who waits for what nobody but time can stop."""
+    """Return the claim on room that others must respect; None if the service waits for ones that only time can stop."""
     soon = chosen(evictable(work, coming, overdue=True), fits, coming.name)
     if soon is not None:
         return Ahead(coming.name, soon)
@@ -221,14 +221,14 @@ def _stands_ahead(work: DeskWork, fits: Fits, coming: DeskService) -> Ahead | No
 
 
 def _harmless(work: DeskWork, fits: Fits, name: str, going: frozenset[str], ahead: Sequence[Ahead]) -> bool:
-    """Return whether those who were before it would still have room if it came."""
+    """Return whether the services ahead would still have room if this one came."""
     if any(work.making is not None and one.name == work.making.coming for one in ahead):
         return False
     return all(fits(going | one.going, (name, one.name)).fits for one in ahead)
 
 
 def _goes_on(work: DeskWork, fits: Fits) -> bool:
-    """Go on with making room, as it was begun; return False where that is of no use any more."""
+    """Continue making room as it was begun; return False if that is no longer of use."""
     making = work.making
     if making is None:
         return False
@@ -248,7 +248,7 @@ def _goes_on(work: DeskWork, fits: Fits) -> bool:
 
 
 def _make_room(work: DeskWork, fits: Fits, coming: DeskService, ahead: Sequence[Ahead], words: str) -> None:
-    """Begin to make room for a service, where somebody may go for it now."""
+    """Begin to make room for a service, if some service may go for it now."""
     since = asked_since(work, coming)
     overdue = since is not None and work.now - since >= PATIENCE_S
     if coming.not_before > work.now:
@@ -266,7 +266,7 @@ def _make_room(work: DeskWork, fits: Fits, coming: DeskService, ahead: Sequence[
 
 
 def _stop(work: DeskWork, making: MakingRoom) -> None:
-    """Stop those that are to go: none of them answers anybody."""
+    """Stop the victims: none of them is answering a request."""
     work.making = making._replace(stopping=True)
     coming = before.raised(work, work.services[making.coming])
     for name in sorted(making.victims):
@@ -284,7 +284,7 @@ def _refuse(work: DeskWork, coming: DeskService, words: str) -> None:
 
 
 def _times(work: DeskWork) -> list[float]:
-    """Return when time alone may make room: somebody has waited long, has stayed long, is idle for long."""
+    """Return the times at which time alone may make room: a long wait, a long stay, or a long idle time is reached."""
     times = [since + PATIENCE_S for one in candidates(work) if (since := asked_since(work, one)) is not None]
     for one in work.services.values():
         if one.state is DeskState.READY and not one.protected:

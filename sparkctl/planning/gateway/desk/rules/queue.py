@@ -1,8 +1,8 @@
-"""Who is served at once, who waits, and who is refused. Pure.
+"""Which requests are served at once, which wait, and which are refused. Pure.
 
-A ready service answers as many at once as its limit says; so many more wait as its queue says, and then it is 429: ten
-in flight without a word surprised (mostlygeek/llama-swap#263). What waits for a service that is not there is bounded
-alike, since it is served in the same way once it is.
+A ready service answers as many requests at once as its limit says; as many more wait as its queue says, and the next
+gets 429: elsewhere a silent limit of ten in flight surprised (mostlygeek/llama-swap#263). Requests for a service that
+is not there are bounded in the same way, since they will be served in the same way.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from sparkctl.planning.gateway.desk.state import DeskWork
 
 QUEUE_RETRY_S: Final = 5.0
-"""When the queue is full, a choice: an answer of some hundred tokens takes about so long."""
+"""When to retry after a full queue, in seconds, a choice: an answer of some hundred tokens takes about that long."""
 
 
 def arrive(work: DeskWork, asked: DeskRequest) -> None:
-    """Take a request in, or refuse it where too many are there before it."""
+    """Accept a request, or refuse it if too many are before it."""
     request = replace(
         asked,
         may_start=asked.may_start and asked.keeps and not asked.sent,
@@ -43,7 +43,7 @@ def arrive(work: DeskWork, asked: DeskRequest) -> None:
     if service is None or service.gone:
         return
     if request.sent:
-        return  # it was let in before
+        return  # it was accepted earlier
     if not request.keeps and service.state is DeskState.READY:
         work.forward(request)
         return
@@ -66,7 +66,7 @@ def serve(work: DeskWork) -> None:
 
 
 def refuse(work: DeskWork) -> None:
-    """Refuse each request that waits for what cannot come, or that has waited as long as it may."""
+    """Refuse each request whose service cannot come, or that has waited as long as it may."""
     for request in work.waiters():
         service = work.services.get(request.service)
         if service is None or service.gone:
@@ -83,9 +83,9 @@ def refuse(work: DeskWork) -> None:
 
 
 def waits_until(request: DeskRequest, service: DeskService) -> float:
-    """Return how long a request waits at most for its service, as that is now.
+    """Return until when a request waits at most for its service in its present state.
 
-    One that streams waits for a start to its end, however long, and then for its turn as if it had just come.
+    A stream waits for a start until it ends, however long, and then for its turn as if it had just come.
     """
     if request.sent:
         return request.until
@@ -97,7 +97,7 @@ def waits_until(request: DeskRequest, service: DeskService) -> float:
 
 
 def _cold(work: DeskWork, request: DeskRequest, service: DeskService) -> None:
-    """Refuse a request for a service that has first to be started, where that is not to be expected."""
+    """Refuse a request for a service that has to be started first, if that start is not to be expected."""
     name = service.name
     if service.far:
         work.refuse(request, RefusedFor.NOT_ALLOWED, refusing.far_words(service), retry_s=refusing.CLOSED_RETRY_S)
@@ -129,7 +129,7 @@ def _cold(work: DeskWork, request: DeskRequest, service: DeskService) -> None:
 
 
 def comes_back(service: DeskService) -> bool:
-    """Return whether a service that is not there is started again though nobody asks: it ended by itself."""
+    """Return whether a missing service is restarted without a request: it ended by itself."""
     return service.died and service.declared.start is StartMode.ALWAYS
 
 
@@ -144,7 +144,7 @@ def stuck(service: DeskService) -> str:
 
 
 def _waited_out(work: DeskWork, request: DeskRequest, service: DeskService) -> None:
-    """Refuse a request that has waited as long as it may, with what it waited for, and when it may be there."""
+    """Refuse a request that has waited as long as it may; say what it waited for, and when that may be there."""
     waited = f"{service.name} was not there within {format_duration(request.wait_s)}"
     if service.state is DeskState.STARTING:
         left = None if service.eta_at is None else max(service.eta_at - work.now, 1.0)

@@ -1,4 +1,4 @@
-"""Refusals for what stands still by an operator or for good, and for what a server had and never answered. Pure."""
+"""Refusals for services that an operator or a failure keeps down, and for requests that a server left open. Pure."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 CLOSED_RETRY_S: Final = 30.0
 """When the guard has closed admission: it is opened again after 30 s above the reserve at the earliest."""
 KNOWN_WITHIN_S: Final = 15.0
-"""So long such a request waits for the agent's look at the box, a choice: a look takes seconds where servers hang."""
+"""How long such a request waits for the agent's look, a choice: a look takes seconds if servers hang."""
 _AGAIN_S: Final = 1.0
-"""After so long it is worth to ask again what is started when it is asked for."""
+"""After this time a new request is worthwhile for a service that starts on request."""
 
 
 def stands_still(work: DeskWork, request: DeskRequest, service: DeskService) -> None:
-    """Refuse a request for a service that no request starts, with the command that does."""
+    """Refuse a request for a service that no request starts, and name the command that starts it."""
     held = service.state is DeskState.HELD
     doing = "is held" if held else "is paused"
     kind = RefusedFor.HELD if held else RefusedFor.PAUSED

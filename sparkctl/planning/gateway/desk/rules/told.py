@@ -1,4 +1,4 @@
-"""What an event says is noted on the desk; what follows from it is decided elsewhere. Pure."""
+"""Notes on the desk what an event says; other rules decide what follows from it. Pure."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 
 LOST: Final = "its server takes no connection"
 AGAIN_S: Final = 10.0
-"""After a refusal by admission memory is looked at again after so long at the latest, a choice."""
+"""The latest time at which memory is looked at again after a refusal by admission, a choice."""
 
 
 @singledispatch
 def note(event: DeskEvent | object, work: DeskWork) -> None:
-    """Note what an event says. Of one that only lets time pass: nothing."""
+    """Note what an event says. An event that only lets time pass changes nothing."""
 
 
 # --- requests -------------------------------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ def _gone(work: DeskWork, request_id: str) -> None:
 
 
 def _used(work: DeskWork, name: str) -> None:
-    """Note that a service was used until now: what counts for idle is the last byte of the last answer."""
+    """Note that a service was used until now: idle time counts from the last byte of the last answer."""
     service = work.services.get(name)
     if service is not None:
         work.put(replace(service, used_at=work.now))
@@ -107,7 +107,7 @@ def _used(work: DeskWork, name: str) -> None:
 
 
 def _ours(work: DeskWork, name: str, state: DeskState) -> DeskService | None:
-    """Return a service on which the desk itself does that now. One that the stack has no more is forgotten then."""
+    """Return a service if the desk itself is doing this to it now. If the stack no longer has it, it is forgotten."""
     service = work.services.get(name)
     if service is None or not service.ours or service.state is not state:
         return None
@@ -161,7 +161,7 @@ def _hold(work: DeskWork, service: DeskService, why: str) -> None:
 
 
 def _refuse_failed(work: DeskWork, event: StartFailed) -> None:
-    """Answer those that waited for a start that failed: it may fail again, and they have waited for minutes."""
+    """Refuse the requests that waited for a failed start: it may fail again, and they have waited for minutes."""
     service = work.services[event.service]
     if service.state is DeskState.HELD:
         return
@@ -212,7 +212,7 @@ def _(event: FarSeen, work: DeskWork) -> None:
 
 
 def _seen(work: DeskWork, service: DeskService, look: SeenAtDesk) -> None:
-    """Note what is seen of a service, unless the desk itself works on it: then the outcome says more."""
+    """Note the observed state of a service, unless the desk itself works on it: then the outcome says more."""
     if service.ours:
         return
     before = service.state

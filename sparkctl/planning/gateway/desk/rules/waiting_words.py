@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 from sparkctl.planning.gateway.desk.service import DeskService
 
 FIRST_S: Final = 5.0
-"""A quick start is waited for without a word, so that a refusal still has its status."""
+"""A quick start is awaited silently, so that a refusal can still have its status."""
 EVERY_S: Final = 10.0
 
 
 def tell_at(request: DeskRequest) -> float:
-    """Return when a waiter is told next what it waits for."""
+    """Return when a waiting request is next told what it waits for."""
     return request.at + FIRST_S if request.told_at is None else request.told_at + EVERY_S
 
 
 def tell(work: DeskWork) -> None:
-    """Tell each waiter that streams what it waits for, where it is time."""
+    """Tell each waiting stream what it waits for, if it is time."""
     for request in work.waiters():
         if request.stream and work.now >= tell_at(request):
             words = _words(work, request)
@@ -72,7 +72,7 @@ def _cold(work: DeskWork, service: DeskService) -> str:
 
 
 def _alone(work: DeskWork, service: DeskService) -> str:
-    """Return what a service that is not there waits for, but for those that it comes after."""
+    """Return what a missing service waits for, other than the services that it comes after."""
     making, name = work.making, service.name
     if making is not None and making.coming == name:
         return _making_room(work, making)

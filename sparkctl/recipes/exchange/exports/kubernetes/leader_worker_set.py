@@ -27,7 +27,7 @@ _COMPONENT: Final = "app.kubernetes.io/component"
 _LEADER, _WORKER = "leader", "worker"
 _ADDRESS: Final = "LWS_LEADER_ADDRESS"
 _MASTER_PORT: Final = 29501
-"""vLLM's own default (0.32.0, --master-port); several groups of one file take the next ones."""
+"""vLLM's own default (0.32.0, --master-port); further groups in a file use the next ports."""
 _SHM: Final = 1024**3
 """Bytes of /dev/shm of each rank: vLLM's rings take 160 and 24 MiB (VLLM_MQ_MAX_CHUNK_BYTES_MB 16, 10 chunks)."""
 _EVERYWHERE: Final = "0.0.0.0"  # noqa: S104  (a Service reaches the pod at its node's address)
@@ -37,7 +37,7 @@ _DIAL_NAME: Final = 'import os, socket; socket.create_connection((os.environ["LW
 
 
 def of_rank(service: ExportedService) -> ExportedService:
-    """Return a service as each rank of it is in a cluster: on its host's network, with a /dev/shm of its own.
+    """Return a service as each of its ranks runs in a cluster: on its host's network, with a /dev/shm of its own.
 
     Raises:
         InputError: its container starts something else than a server of vLLM.
@@ -78,9 +78,9 @@ def _without(words: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 class RankPod(NamedTuple):
-    """What the pods of all ranks have: ``spec`` but for the container, the head's ``container``, labels that find them.
+    """The common parts of all ranks' pods: ``spec`` without the container, the head's ``container``, their labels.
 
-    ``worker_resources`` are what a worker asks for: it has no server and no engine's core.
+    ``worker_resources`` are the resources of a worker, which has no server and no engine core.
     """
 
     spec: Mapping[str, object]
@@ -92,14 +92,14 @@ class RankPod(NamedTuple):
 def group(service: ExportedService, pod: RankPod, place: int, replicas: object) -> Mapping[str, object]:
     """Return the ``spec`` of the object.
 
-    ``place`` counts the groups of a file; ``replicas`` is 1, or 0 until somebody asks for it.
+    ``place`` is the number of the group in its file; ``replicas`` is 1, or 0 until somebody asks for the service.
     """
     port = _MASTER_PORT + place
     leader, worker = _template(service, _LEADER, port, pod), _template(service, _WORKER, port, pod)
     return {
         "replicas": replicas,
         "startupPolicy": noted("LeaderCreated", "The leader is ready only when all workers have joined it."),
-        # Two of one service never run beside each other: the memory is that of one.
+        # Two instances of a service never run beside each other: there is memory for one.
         "rolloutStrategy": {
             "type": "RollingUpdate",
             "rollingUpdateConfiguration": {"maxUnavailable": 1, "maxSurge": 0},
@@ -158,7 +158,7 @@ def _template(service: ExportedService, part: str, port: int, pod: RankPod) -> M
 
 
 def _container(service: ExportedService, part: str, port: int, container: Mapping[str, object]) -> Mapping[str, object]:
-    """Return a rank's container: its flags behind the others, its variables, and who is asked whether it lives."""
+    """Return a rank's container: its flags after the others, its variables, and its liveness probe."""
     head = service.hosts[0].address if service.hosts else ""
     args = container["args"] if isinstance(container["args"], list) else []
     words = [*args, "--nnodes", str(service.nodes), "--node-rank", "$(LWS_WORKER_INDEX)"]
@@ -176,7 +176,7 @@ def _container(service: ExportedService, part: str, port: int, container: Mappin
 
 
 def _own(service: ExportedService, part: str) -> Iterator[object]:
-    """Yield the variables that say which address and interfaces a rank has, but for those that the recipe sets."""
+    """Yield the variables for a rank's address and interfaces, except those that the recipe sets."""
     said = {name for name, _ in service.spec.env}
     hosts = service.hosts[:1] if part == _LEADER else service.hosts[1:]
     one = _alike(service, hosts)
@@ -193,7 +193,7 @@ def _own(service: ExportedService, part: str) -> Iterator[object]:
 
 
 def _alike(service: ExportedService, hosts: Sequence[ExportedHost]) -> ExportedHost | None:
-    """Return the host whose names of interfaces hold for all of these: they share one template.
+    """Return a host whose interface names apply to all of these: they share one template.
 
     Raises:
         InputError: theirs differ.

@@ -1,9 +1,9 @@
 """Objects of Kubernetes: a Deployment and a Service for each service, and its mods as a ConfigMap.
 
-They are of the versions ``apps/v1`` and ``v1``; a model over several hosts is a LeaderWorkerSet in place of the
-Deployment. What is on a host comes in by ``hostPath``: models, caches and certificates are where they are, so the pods
-belong on their nodes. Secrets are named, and made by a command that stands in a comment. What Kubernetes has no word
-for stands in a comment, too.
+Their versions are ``apps/v1`` and ``v1``; a model over several hosts is a LeaderWorkerSet instead of a Deployment.
+Files of a host are mounted by ``hostPath``: models, caches and certificates stay where they are, so the pods belong on
+their nodes. Secrets are named; a command in a comment creates them. A comment also names what Kubernetes cannot
+express.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TOOL: Final = "Kubernetes"
 _LONGEST: Final = 63
 """Characters of a label of DNS (RFC 1123)."""
 _MOST_OF_A_MAP: Final = 1024 * 1024 - 4096
-"""Bytes of a ConfigMap: a MiB, less what else stands in it (Kubernetes documentation, ConfigMap: motivation)."""
+"""Bytes of a ConfigMap's data: a MiB, less its other contents (Kubernetes documentation, ConfigMap: motivation)."""
 _SHM: Final = "/dev/shm"  # noqa: S108  (a path in the container)
 _RESERVED: Final = (
     "What the system needs is kept back by the kubelet of each node (systemReserved in its configuration), and the "
@@ -86,7 +86,7 @@ def _about(exported: ExportedSet) -> tuple[str, ...]:
 
 
 def _nodes(exported: ExportedSet) -> Iterator[str]:
-    """Yield which node is which host, as the operator tells Kubernetes."""
+    """Yield how the operator tells Kubernetes which node is which host."""
     hosts = dict.fromkeys(host.name for one in exported.services for host in (*one.hosts, *one.among))
     if len(hosts) == 0:
         yield "Paths of hostPath are those of this host: with several nodes, bind the pods to it by a nodeSelector."
@@ -100,7 +100,7 @@ def _nodes(exported: ExportedSet) -> Iterator[str]:
 
 
 def _names(exported: ExportedSet) -> Mapping[str, str]:
-    """Return what each service is called: a Service's name is a label of DNS that begins with a letter."""
+    """Return the name of each service: a Service's name is a DNS label that begins with a letter."""
     found: dict[str, str] = {}
     for service in exported.services:
         name = _dns(service.name, leader_worker_set.LONGEST if service.nodes > 1 else _LONGEST)
@@ -142,7 +142,7 @@ def _labels(name: str) -> Mapping[str, object]:
 
 
 def _workload(exported: ExportedSet, service: ExportedService, name: str) -> _Object:
-    """Return what keeps a service's pods: a Deployment, or for a model over several hosts a LeaderWorkerSet."""
+    """Return the object that keeps a service's pods: a Deployment, or for several hosts a LeaderWorkerSet."""
     mounts, volumes = _volumes(service, name)
     pod: dict[str, object] = dict(pod_options(service))
     made = container(service, name, mounts, _resources(service))
@@ -173,7 +173,7 @@ def _deployment(
     labels = {**_labels(name), **spread_label(service)}
     return {
         "replicas": replicas,
-        # Two of one service never run beside each other: the memory is that of one.
+        # Two instances of a service never run beside each other: there is memory for one.
         "strategy": {"type": "Recreate"},
         "progressDeadlineSeconds": round(service.ready_s) + 60,
         "selector": {"matchLabels": _labels(name)},

@@ -1,4 +1,4 @@
-"""On which nodes of a cluster pods may run: those that are hosts of hosts.yaml, by a label of the node."""
+"""The nodes of a cluster on which pods may run: the hosts of hosts.yaml, known by a label of the node."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _NODE: Final = "kubernetes.io/hostname"
 
 
 def spread_label(service: ExportedService) -> Mapping[str, object]:
-    """Return the label of a pod by which it keeps away from others of the same word."""
+    """Return the pod label by which a pod keeps away from others with the same word."""
     return {_SPREAD_LABEL: service.spread} if service.spread else {}
 
 
 def affinity_of(
     service: ExportedService, hosts: Sequence[ExportedHost] = (), apart: Mapping[str, object] | None = None
 ) -> Mapping[str, object]:
-    """Return where a pod may run: on one of ``hosts``, or of those that its service may have; {} is anywhere.
+    """Return where a pod may run: on one of ``hosts``, or on those that its service may use; {} is anywhere.
 
-    ``apart`` are labels of pods of which no two run on one node; those of one ``spread`` do not, either.
+    No two pods with the labels ``apart`` run on one node, nor do two with the same ``spread``.
     """
     found: dict[str, object] = {}
     names = [host.name for host in (hosts or service.among)]

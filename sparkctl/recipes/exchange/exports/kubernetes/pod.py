@@ -19,9 +19,9 @@ _NAME_OF_VARIABLE: Final = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 _STARTS: Final = 10
 """Seconds between two probes of a start."""
 _ALIVE: Final = 30
-"""Seconds between two questions whether a server lives, and three without an answer end it: a choice."""
+"""Seconds between two liveness probes; three without an answer end the server: a choice."""
 _PATIENCE: Final = 10
-"""Seconds that a server has to answer one: a busy one takes more than Kubernetes' own 1 s."""
+"""Seconds that a server has to answer a probe: a busy one takes more than Kubernetes' own 1 s."""
 _GPU_RUNTIME: Final = "nvidia"
 """The RuntimeClass of NVIDIA's container runtime, as the GPU operator and k3s make it."""
 
@@ -77,7 +77,7 @@ def _probes(service: ExportedService) -> Mapping[str, object]:
 
 
 def probes(service: ExportedService, asks: Mapping[str, object], *about: str) -> Mapping[str, object]:
-    """Return the three probes of a container by one question; ``about`` stands above the first."""
+    """Return the three probes of a container, which ask the same; ``about`` are the comments above the first."""
     start = {**asks, "periodSeconds": _STARTS, "timeoutSeconds": _PATIENCE}
     start["failureThreshold"] = max(1, round(service.ready_s / _STARTS))
     every = {**asks, "periodSeconds": promises.HEALTH_PERIOD_S, "timeoutSeconds": _PATIENCE, "failureThreshold": 3}
@@ -125,7 +125,7 @@ def pod_options(service: ExportedService) -> Iterator[tuple[str, object]]:
 
 
 def _of_host(spec: ContainerSpec) -> Iterator[tuple[str, object]]:
-    """Yield what of the host's own a pod shares."""
+    """Yield which of the host's own namespaces a pod shares."""
     if spec.network == "host":
         yield "hostNetwork", True
         yield "dnsPolicy", "ClusterFirstWithHostNet"
@@ -133,7 +133,7 @@ def _of_host(spec: ContainerSpec) -> Iterator[tuple[str, object]]:
 
 
 def unsaid(service: ExportedService) -> list[str]:
-    """Return in words what of a container Kubernetes has no word for, as docker's options."""
+    """Return the docker options of a container that Kubernetes cannot express, in words."""
     spec = service.spec
     given = {
         "--ulimit (the runtime's own limits hold)": spec.ulimits,

@@ -1,1 +1,1 @@
-"""Compose files (compose-spec.io): each service that runs vLLM is a launch, and the others are what stays over."""
+"""Compose files (compose-spec.io): each service that runs vLLM is a launch, and the others are leftovers."""

@@ -30,11 +30,11 @@ _READ_HERE: Final = frozenset({"services", "volumes", "name", "version", "includ
 
 
 class Project(NamedTuple):
-    """What a compose file says with all that it brings in.
+    """A compose file together with everything that it includes.
 
     ``services`` and ``volumes`` are by name, ``wrong`` says why a service cannot be put together; ``values`` are the
-    variables that have a value, and ``filler`` fills them in; ``folders`` has the folder of each file that was read,
-    from the first one's. ``leftovers`` concern the whole file.
+    known variables, and ``filler`` fills them in; ``folders`` has the folder of each file that was read, relative to
+    that of the first one. ``leftovers`` concern the whole file.
     """
 
     name: str
@@ -88,7 +88,7 @@ def project(material: Material) -> Project:
 
 
 def _of_folder(material: Material) -> str:
-    """Return what docker compose calls a project that has no name: by its folder, in small letters, digits, - and _."""
+    """Return docker compose's name for a project without one: its folder's, in small letters, digits, - and _."""
     folder = material.variables.get("PWD", posixpath.dirname(posixpath.normpath(posixpath.join("/", material.file))))
     return re.sub(r"[^a-z0-9_-]+", "", posixpath.basename(folder).lower()).lstrip("-_")
 

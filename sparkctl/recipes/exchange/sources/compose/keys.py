@@ -1,4 +1,4 @@
-"""The keys of a service, each with what it is in ``docker run``, or why it stays over."""
+"""The keys of a service, each with its equivalent in ``docker run``, or why it is a leftover."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _OPTIONS: Final = {
     "user": "user",
     "working_dir": "workdir",
 }
-"""One value, which is one option's."""
+"""Keys with one value, which is the value of one option."""
 _LISTS: Final = {
     "cap_add": "cap-add",
     "cap_drop": "cap-drop",
@@ -56,7 +56,7 @@ _FLAGS: Final = {
     "tty": "tty",
 }
 _OWN_NETWORK: Final = frozenset({"bridge", "default"})
-"""What a container of ``docker run`` has anyway."""
+"""Networks that a container of ``docker run`` has anyway."""
 _OWN_READINESS: Final = "sparkctl proves a server ready by its log and its answers, not by a health check"
 _LEFT: Final[dict[str, tuple[str, str | None]]] = {
     "annotations": ("docker run has no word for it in sparkctl's reading", None),
@@ -74,7 +74,7 @@ _LEFT: Final[dict[str, tuple[str, str | None]]] = {
     "userns_mode": ("a recipe has no key for it", None),
     "volumes_from": ("a recipe mounts folders of the host", "container.mounts"),
 }
-"""Keys that no option of ``docker run`` says, why, and what it would need."""
+"""Keys without an option of ``docker run``, why, and what support would need."""
 READ_ELSEWHERE: Final = frozenset({"command", "container_name", "depends_on", "entrypoint", "image"})
 
 
@@ -84,7 +84,7 @@ def read_keys(told: ServiceAccount, service: Mapping[str, Node]) -> None:
     Raises:
         InputError: a value is none that docker compose would take.
     """
-    first = [key for key in ("env_file",) if key in service]  # what environment says comes after it, and counts
+    first = [key for key in ("env_file",) if key in service]  # environment comes after it, and has precedence
     for key in dict.fromkeys([*first, *service]):
         node = service[key]
         if key in READ_ELSEWHERE:

@@ -1,7 +1,7 @@
 """One service over another, as ``extends`` and an override file merge them in docker compose.
 
-docs.docker.com/reference/compose-file/merge: maps merge, lists are put together, ``command`` and what is alike is
-replaced, and what has a target in the container, or is a variable, is replaced by its key.
+docs.docker.com/reference/compose-file/merge: maps merge, lists are put together, ``command`` and similar keys are
+replaced; entries that have a target in the container, or are variables, are replaced by their key.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ _BESIDE: Final = re.compile(
     r"exporter|metrics|nginx|litellm|open-?webui|router|proxy|prometheus|grafana|benchmark|guidellm|production-stack",
     re.IGNORECASE,
 )
-"""Images with vllm in their name that serve no model: what measures or stands before servers."""
+"""Images with vllm in their name that serve no model: tools that measure servers, or stand before them."""
 _FLAG: Final = re.compile(r"--(?:model|served[-_]model[-_]name|max[-_]model[-_]len|gpu[-_]memory[-_]utilization)\b")
 
 
@@ -42,7 +42,7 @@ _OTHER_SERVERS: Final = re.compile(
 
 
 def launch_of(name: str, service: Node, project: Project, material: Material) -> Launch | Leftover:
-    """Return the launch of a service, refused where it cannot be read; a leftover of one that runs no vLLM."""
+    """Return the launch of a service, refused if it cannot be read; or a leftover if it runs no vLLM."""
     place = place_of(service)._replace(line=service.key.line, column=service.key.column)
     told = ServiceAccount(project, material)
     keys = entries(service)
@@ -94,7 +94,7 @@ def _launch(told: ServiceAccount, whose: tuple[str, Node, Place], image: str, co
 
 
 def _called(told: ServiceAccount, name: str, keys: Mapping[str, Node]) -> str:
-    """Return what a service's recipe is called: the container's name where it has one, else the service's."""
+    """Return the name of a service's recipe: the container's name if it has one, else the service's."""
     node = keys.get("container_name")
     try:
         found = told.text(node) if node is not None else ""

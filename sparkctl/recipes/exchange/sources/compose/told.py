@@ -1,4 +1,4 @@
-"""What is read of one service: the words of ``docker run`` that say the same, and what no word says."""
+"""The account of one service: the equivalent words of ``docker run``, and what no word can express."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ServiceAccount:
         self.options += [Word(f"--{name}", place), Word(value, place)]
 
     def flag(self, name: str, node: Node) -> None:
-        """Add ``--name`` where the value is true; false is what docker does by itself."""
+        """Add ``--name`` if the value is true; false is docker's default."""
         if self.text(node).lower() == "true":
             self.options.append(Word(f"--{name}", place_of(node)))
 
@@ -59,7 +59,7 @@ class ServiceAccount:
         self.leftovers.append(Leftover(place_of(node), what, why, needs))
 
     def host_path(self, path: str, node: Node) -> str:
-        """Return the whole path of a file of the host; a relative one is from the folder of the file that says it."""
+        """Return the full path of a host's file; a relative one starts from the folder of the file that names it."""
         if path == "~" or path.startswith("~/"):
             return posixpath.normpath(self.material.variables.get("HOME", unknown("HOME")) + path[1:])
         if not path.startswith("."):
@@ -79,12 +79,12 @@ def scalar(node: Node) -> str:
 
 
 def entries(node: Node) -> Mapping[str, Node]:
-    """Return what is in a map; nothing of anything else."""
+    """Return the entries of a map; nothing for any other value."""
     return node.content if isinstance(node.content, dict) else {}
 
 
 def items(node: Node) -> tuple[Node, ...]:
-    """Return what is in a list; a single value is a list of one, null of none."""
+    """Return the items of a list; a single value counts as a list of one, null as an empty list."""
     if isinstance(node.content, tuple):
         return node.content
     return () if node.content is None else (node,)

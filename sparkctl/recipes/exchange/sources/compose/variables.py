@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 MAX_FILLED: Final = 4 * 1024 * 1024
-"""Characters that the variables of one file may become together: a small file can ask for a large value many times."""
+"""The limit in characters for all filled-in texts of a file: a small file can use a large value many times."""
 MAX_DEPTH: Final = 16
 """Variables in defaults of variables."""
 
@@ -27,7 +27,7 @@ _PLAIN: Final = re.compile(r"[^$}]+")
 
 
 class Filler:
-    """Fills the variables of one file in, and counts what becomes of them together."""
+    """Fills in the variables of one file, and counts the size of all results."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
@@ -131,10 +131,10 @@ _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 def environment_file(text: str, known: Mapping[str, str]) -> EnvironmentFile:
-    """Return what a text of lines ``NAME=value`` says; ``known`` are variables with a value already.
+    """Return the contents of a text of lines ``NAME=value``; ``known`` are variables that have a value already.
 
-    Single quotes keep what is in them, double quotes know escapes, and both may span lines; elsewhere `` #`` begins a
-    comment. Values may hold variables, of those above them too. A name alone has no value of its own.
+    Single quotes keep their content, double quotes know escapes, and both may span lines; elsewhere `` #`` begins a
+    comment. Values may contain variables, including those above them. A name alone has no value of its own.
     """
     values: dict[str, str] = {}
     lines: dict[str, int] = {}
@@ -159,7 +159,7 @@ def environment_file(text: str, known: Mapping[str, str]) -> EnvironmentFile:
 
 
 def raw_environment_file(text: str) -> EnvironmentFile:
-    """Return what a text says that docker takes as it stands: no quotes, no variables, no comments behind a value."""
+    """Return a text's contents as docker reads it, literally: no quotes, no variables, no comments behind a value."""
     values: dict[str, str] = {}
     lines: dict[str, int] = {}
     unread: list[int] = []

@@ -1,8 +1,8 @@
 """The words of ``command`` and ``entrypoint`` where a compose file writes them as a text.
 
-docker compose splits such a text by itself (mattn/go-shellwords), which is no shell: a backslash stands for the next
-character also at the end of a line, ``#`` begins no comment, ``$(…)`` and backticks stand for themselves, and what
-follows ``;``, ``&``, ``|``, ``<`` or ``>`` is left out.
+docker compose splits such a text itself (mattn/go-shellwords), which is not a shell: a backslash stands for the next
+character even at the end of a line, ``#`` begins no comment, ``$(…)`` and backticks are kept literally, and everything
+after ``;``, ``&``, ``|``, ``<`` or ``>`` is left out.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
 class SplitText(NamedTuple):
-    """Words, and what docker compose makes of the text that its writer did not mean.
+    """Words, and results of docker compose that the writer of the text did not intend.
 
-    ``joined`` is whether a backslash joins lines, which makes a word with a space or a line end in front;
-    ``cut`` what stands behind a sign that ends the command.
+    ``joined`` is whether a backslash joins lines, which makes a word that begins with a space or a line end; ``cut`` is
+    the text behind a sign that ends the command.
     """
 
     words: tuple[str, ...]

@@ -1,1 +1,1 @@
-"""What readers of other tools' YAML files share: keys that are each taken once, and texts with values in braces."""
+"""Shared parts of the readers of other tools' YAML files: keys that are taken once each, and texts with braces."""

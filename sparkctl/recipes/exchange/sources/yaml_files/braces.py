@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MOST_PASSES: Final = 10
 """How often sparkrun looks for braces in values that it has put in: a value that holds itself ends there."""
 MOST_CHARACTERS: Final = 256 * 1024
-"""What a filled text may have; values that hold each other twice would grow beyond all bounds."""
+"""The limit of a filled text; values that contain each other twice would grow beyond all bounds."""
 
 _PARTS: Final = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[{}]|[^{}]+")
 _IN_VALUE: Final = re.compile(r"\{(.*?)\}")
@@ -123,7 +123,7 @@ def replaced(pattern: re.Pattern[str], value_of: Callable[[str], str | None], te
 
 
 def _joined(pieces: Iterable[tuple[str, bool]], used: frozenset[str], missing: tuple[str, ...]) -> Filled:
-    """Return pieces as one text; a piece that is a value has all its lines from where it was put in.
+    """Return pieces as one text; for a filled-in value, all its lines get the place where it was filled in.
 
     Raises:
         InputError: it is longer than is read.

@@ -26,7 +26,7 @@ _LONGEST: Final = 100
 
 
 class CommandLine(NamedTuple):
-    """What a command came to: the words that start a server, what is set for it, what is done besides.
+    """The result of reading a command: the words that start a server, its settings, and what else the command does.
 
     ``error`` is what no shell would read; ``words`` are () where nothing starts a server of vLLM.
     """
@@ -48,7 +48,7 @@ class ScalarLines:
         self._literal = written[:1] == "|"
 
     def place(self, line: int) -> Place:
-        """Return the place of a line, from 0; of a text that is folded, where it begins."""
+        """Return the place of a line, from 0; for a folded text, the place where the text begins."""
         if not self._block:
             return self._place
         return self._place._replace(line=self._place.line + 1 + (line if self._literal else 0), column=1)
@@ -91,7 +91,7 @@ def serves(words: Sequence[Word]) -> bool:
 
 
 def value_after(words: Sequence[Word], flag: str) -> Word | None:
-    """Return the value of a flag, the last one where it comes twice; underscores are dashes."""
+    """Return the value of a flag, the last one if it occurs twice; underscores count as dashes."""
     found = None
     for word, following in zip(words, [*words[1:], None], strict=True):
         name, equals, value = word.text.partition("=")

@@ -27,7 +27,7 @@ _SIZES: Final = {
 }
 """Counts of ranks, and the default that says each."""
 _ON_HOSTS: Final = ("tp", "pp", "dp")
-"""Of these each rank has a host of its own (spark-arena/sparkrun, core/parallelism.py)."""
+"""Parallel sizes whose ranks each have a host of their own (spark-arena/sparkrun, core/parallelism.py)."""
 _SPARK: Final = {"vendor": "nvidia", "arch": "sm_121", "runtime_family": "vllm"}
 _DIGITS: Final = 9
 _LAYERS: Final = ("defaults", "env", "container")
@@ -92,7 +92,7 @@ def _counts(content: Mapping[str, Node], config: Mapping[str, Node]) -> dict[str
 
 
 def _holds(when: Node | None, config: Mapping[str, Node], known: Mapping[str, str | int]) -> bool | None:
-    """Return whether all of a condition holds; None where a part of it cannot be decided and none is false."""
+    """Return whether all parts of a condition hold; None if a part cannot be decided and none is false."""
     parts = _map(when)
     if not parts:
         return None

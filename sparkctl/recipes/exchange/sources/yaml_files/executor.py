@@ -57,7 +57,7 @@ def _take_rest(draft: ReadRecipe, keys: TakenKeys) -> None:
     entry = keys.take("entrypoint")
     if entry is not None:
         draft.options += [Word("--entrypoint", bare(entry.place)), Word(str(entry.content), bare(entry.place))]
-    for mount in draft.keys.texts("volumes"):  # no key of sparkrun's, and what some write for their own runtime
+    for mount in draft.keys.texts("volumes"):  # not a key of sparkrun, but some authors' own runtimes read it
         draft.options += [Word("--volume", mount.place), mount]
     keys.take("auto_remove")  # --rm, or not: sparkctl keeps the container until it is taken down
     keys.rest("sparkrun's executor has this key, or it has no effect there")

@@ -45,7 +45,7 @@ _SWITCHES: Final = {
 
 
 def words_of(model: Word, defaults: TakenKeys) -> tuple[Word, ...]:
-    """Return ``vllm serve MODEL`` with the flags of the defaults; what has none is left over."""
+    """Return ``vllm serve MODEL`` with the flags for the defaults; defaults without a flag are left over."""
     words = [Word("vllm", model.place), Word("serve", model.place), model]
     for key in defaults:
         node = defaults.take(key)

@@ -90,7 +90,7 @@ def resolved(found: Document, material: Material) -> Document:
 
 
 def _located(name: str, node: Node, includer: str, material: Material) -> str:
-    """Return the path, among the texts beside, of what is included; ``includer`` is that of who asks, '' for the first.
+    """Return the path of an included file among the texts beside; ``includer`` is its includer, '' for the first.
 
     ``@REGISTRY/NAME`` is the one recipe of that name in the folder: it holds one registry.
 

@@ -1,4 +1,4 @@
-"""The keys of a foreign YAML file: each is taken once, and what nobody took is left over, never dropped."""
+"""The keys of a foreign YAML file: each is taken once, and keys that nobody took become leftovers, never dropped."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class TakenKeys:
         return key in self._children
 
     def take(self, key: str) -> Node | None:
-        """Return the value of a key, which now counts as taken; None where it is missing or null."""
+        """Return the value of a key, which then counts as taken; None if it is missing or null."""
         self._taken.add(key)
         node = self._children.get(key)
         return None if node is None or node.content is None else node
@@ -141,7 +141,7 @@ class TakenKeys:
         return tuple(words)
 
     def below(self, key: str) -> TakenKeys:
-        """Take a map; anything else is left over, and its keys are none."""
+        """Take a map; any other value becomes a leftover, and gives an empty map."""
         node = self.take(key)
         if node is not None and not isinstance(node.content, dict):
             self.leave(key, "expected a map")
@@ -152,13 +152,13 @@ class TakenKeys:
         return f"{self.path}.{key}" if self.path else key
 
     def leave(self, key: str, why: str, needs: str | None = None) -> None:
-        """Leave a key over, which counts as taken; nothing where it is missing or null."""
+        """Make a key a leftover, which counts as taken; do nothing if it is missing or null."""
         node = self.take(key)
         if node is not None:
             self.leftovers.append(Leftover(bare(node.key), shown(self.named(key), node), why, needs))
 
     def rest(self, why: str = UNKNOWN, needs: str | None = None) -> None:
-        """Leave over all that nobody has taken."""
+        """Make all keys leftovers that nobody has taken."""
         for key in [key for key in self._children if key not in self._taken]:
             self.leave(key, why, needs)
 

@@ -1,4 +1,4 @@
-"""What the two runners of community recipes, eugr/spark-vllm-docker and sparkrun, do alike with what a recipe says."""
+"""What the two runners of community recipes, eugr/spark-vllm-docker and sparkrun, have in common."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def take_nodes(draft: ReadRecipe) -> None:
 
 
 def take_image(draft: ReadRecipe) -> None:
-    """Take the image, and say where nobody but the source's author has it."""
+    """Take the image, and say so if only the source's author has it."""
     draft.image = draft.keys.text("container")
     if draft.image is not None and is_built_here(draft.image.text):
         needs = "the image, built here, or a published one (--image)"
@@ -142,7 +142,7 @@ def _expanded(text: str, variables: Mapping[str, str]) -> str:
 
 
 def defaults_of(draft: ReadRecipe) -> tuple[TakenKeys, dict[str, str]]:
-    """Return the values for a command's braces: as text, where they have one."""
+    """Return the values for a command's braces, as texts; a value without a text is empty."""
     keys = draft.keys.below("defaults")
     values = {}
     for name in keys:
@@ -202,7 +202,7 @@ def publish(draft: ReadRecipe) -> None:
 
 
 def note_power(draft: ReadRecipe) -> None:
-    """Say which power over the host the runner gives every container, and this recipe none."""
+    """Say which power over the host the runner gives every container, and this recipe does not."""
     parts = [] if draft.privileges_said else ["privileged"]
     parts += [] if any(word.text == "--network" for word in draft.options) else ["on the host's network"]
     if parts:
