@@ -67,6 +67,7 @@ class World:
     ``simulated`` is whether its engine is the simulated Spark. ``boundary`` hides secrets from whoever reads; it
     is told every value that is known. ``reach`` is how other hosts are reached, and ``kept_of`` opens the folder of
     this machine in which the records of another host are. ``on`` is the host that it is the world of, "": this machine.
+    ``about`` is told of which hosts is spoken from then on; () is this engine alone.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class World:
         self.reach: Reach = ways.by_ssh
         self.kept_of: Callable[[Path], Store] = ways.kept_of
         self.on = ""
+        self.about: Callable[[Sequence[str]], None] = lambda _: None
         self._doors = doors
         self._profile = profile
         self.boundary = Boundary(secrets.known(environ, self._secrets_file, self._secret_names))
