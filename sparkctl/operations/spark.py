@@ -287,4 +287,4 @@ class Spark(ServiceMethods, StackMethods, HostMethods, RecipeMethods):
 
         That none runs is no error: ``problem`` of the result says so.
         """
-        return guards.status(self._world.files, guarding.moment(), guarding.run_folder(self._world, None))
+        return guards.of_host(self._world, guarding.moment())
