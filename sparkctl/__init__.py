@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.memory.fits import Fits
     from sparkctl.operations.memory.plan import PlannedSet, SetDoesNotFitError
     from sparkctl.operations.memory.size import Size
+    from sparkctl.operations.models import Downloaded
     from sparkctl.operations.services.running import Stopped
     from sparkctl.operations.spark import Spark, connect
     from sparkctl.operations.stack.apply import AppliedStack
@@ -61,6 +62,7 @@ __all__ = [
     "Changes",
     "CheckVerdict",
     "Comparison",
+    "Downloaded",
     "Evaluated",
     "Examined",
     "Explained",
@@ -108,6 +110,7 @@ _PLACES: Final = {
     "CheckVerdict": "operations.checks.checker",
     "Comparison": "operations.evaluation.retention",
     "Evaluated": "operations.evaluation.kept",
+    "Downloaded": "operations.models",
     "Examined": "operations.doctor",
     "Explained": "recipes.explained.explanation",
     "ExportedFiles": "operations.exchange.export",

@@ -37,8 +37,7 @@ def known_names(ctx: click.Context, _param: click.Parameter, incomplete: str) ->
     found: list[str] = []
     with suppress(SparkctlError):
         begun = session.begun(engine=own.get("engine"), folder=own.get("folder"), profile=None, verbose=False)
-        found += begun.world.catalog.names()
-        found += deployed.names(begun.world.engine)
+        found += deployed.offered(begun.world)
     return [name for name in dict.fromkeys(found) if name.startswith(incomplete)]
 
 

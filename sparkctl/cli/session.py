@@ -9,7 +9,7 @@ from sparkctl.cli.output import Output
 from sparkctl.operations.context import World, real_world
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from sparkctl.operations.hosts import connection, listed
 else:
@@ -23,6 +23,13 @@ class Session(NamedTuple):
     world: World
     out: Output
 
+    def about(self, hosts: Sequence[str]) -> None:
+        """Let what is printed be said of hosts; of none, of this engine."""
+        if hosts:
+            over_hosts(self, hosts)
+        else:
+            self.out.simulated = self.world.simulated
+
 
 def begun(*, engine: str | None, folder: str | None, profile: str | None, verbose: bool) -> Session:
     """Return the session of this operator on this machine, with the options before the command's name.
@@ -35,7 +42,9 @@ def begun(*, engine: str | None, folder: str | None, profile: str | None, verbos
     world = real_world(engine=engine, folder=folder, profile=profile, report=out, tell=out.detail, bars=True)
     out.boundary = world.boundary
     out.simulated = world.simulated
-    return Session(world, out)
+    session = Session(world, out)
+    world.about = session.about
+    return session
 
 
 def over_hosts(session: Session, hosts: Iterable[str] | None = None) -> None:

@@ -68,6 +68,7 @@ class World:
     ``simulated`` is whether its engine is the simulated Spark. ``boundary`` hides secrets from whoever reads; it
     is told every value that is known. ``reach`` is how other hosts are reached, and ``kept_of`` opens the folder of
     this machine in which the records of another host are. ``on`` is the host that it is the world of, "": this machine.
+    ``about`` is told of which hosts is spoken from then on; () is this engine alone.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class World:
         self.reach: Reach = ssh.by_ssh
         self.kept_of: Callable[[Path], Store] = ssh.kept_of
         self.on = ""
+        self.about: Callable[[Sequence[str]], None] = lambda _: None
         self._doors = doors
         self._profile = profile
         self.boundary = Boundary(secrets.known(environ, self._secrets_file, self._secret_names))
@@ -263,9 +265,8 @@ class World:
             values[secrets.API_KEY] = servers.made(self.operator.state, service.name, self.files)
             self.boundary.know([values[secrets.API_KEY]])
         if missing:
-            message = f"{service.name}: no value for {', '.join(missing)}"
-            file = self.operator.config / "secrets.env"
-            raise InputError(message, hint=f"set it in your environment, or as NAME=value in {file} (mode 600)")
+            hint = f"set it in your environment, or as NAME=value in {self._secrets_file} (mode 600)"
+            raise InputError(f"{service.name}: no value for {', '.join(missing)}", hint=hint)
         return values
 
     def refuse_elsewhere(self) -> None:

@@ -5,9 +5,10 @@ Labels are the state; there is no file to disagree with them, so this is true af
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.base.errors import EngineError
+from sparkctl.base.errors import EngineError, SparkctlError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.memory.pool import HOST
 from sparkctl.operations import secrets
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sparkctl.memory.pool import GpuPool
+    from sparkctl.operations.context import World
     from sparkctl.vllm import server
     from sparkctl.world.engine import Container, Engine
     from sparkctl.world.host import GpuProcess, Host
@@ -173,6 +175,18 @@ def find(engine: Engine, name: str) -> Container | None:
     container = engine.container(name)
     ours = container is not None and container.name == name and service_name(container) is not None
     return container if ours else None
+
+
+def offered(world: World) -> list[str]:
+    """Return the names that a command takes: recipes, stacks, their services, and what is deployed where that is known.
+
+    Raises:
+        InputError: a file of the catalog cannot be used.
+    """
+    found = world.catalog.names()
+    with suppress(SparkctlError):
+        found += names(world.engine)
+    return found
 
 
 def names(engine: Engine) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base import units
 from sparkctl.base.errors import InputError
@@ -48,6 +48,32 @@ def way_here(world: World, asked: str, recipe_name: str, recipe: Recipe) -> str:
     if maker.alone:
         return made
     return f"{made}; or {download} fetches {recipe.model.repo}"
+
+
+class Downloaded(NamedTuple):
+    """What came of a download: the repositories that were ``fetched``, and ``unneeded``: services and repositories.
+
+    Those are not here, and a simulated Spark needs no files of them; it fetches none.
+    """
+
+    fetched: tuple[str, ...] = ()
+    unneeded: tuple[tuple[str, str], ...] = ()
+
+
+def bring(world: World, names: Sequence[str], overrides: Sequence[str] = ()) -> Downloaded:
+    """Download the models of recipes or stacks that are not on this host; a simulated Spark downloads nothing.
+
+    Raises:
+        InputError: as for ``download``; or a name or a file that cannot be used. On a simulated Spark: of a model a
+            part is here, and that is damaged.
+    """
+    located = world.loader(world.disk_models).located(names, overrides, strict=False)
+    absent = tuple((name(one), source.repo) for one in located for source in one.missing)
+    if world.simulated:
+        refuse_damaged(located)
+        return Downloaded(unneeded=absent)
+    download(world, located)
+    return Downloaded(tuple(dict.fromkeys(repo for _, repo in absent)))
 
 
 def download(world: World, located: Sequence[Located]) -> None:

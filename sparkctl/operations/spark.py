@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from sparkctl.base.lazy import LazyModule
 from sparkctl.operations.api.hosts import HostMethods
 from sparkctl.operations.api.recipes import RecipeMethods
+from sparkctl.operations.api.services import ServiceMethods
 from sparkctl.operations.api.stacks import StackMethods
 from sparkctl.operations.context import real_world
 from sparkctl.operations.memory.asked_set import AskedSet
 from sparkctl.world.opening.log_report import LogReport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from sparkctl.memory.changes import Changes
@@ -48,17 +49,10 @@ if TYPE_CHECKING:
     from sparkctl.operations.memory.plan import PlannedSet
     from sparkctl.operations.memory.size import Size
     from sparkctl.operations.mods import verify as verifying
-    from sparkctl.operations.services import running
-    from sparkctl.operations.services import up as starting
-    from sparkctl.operations.services.running import Stopped
-    from sparkctl.operations.status import services as deployed
-    from sparkctl.operations.status.services import ServiceNow, ServiceStatus
-    from sparkctl.recipes.service import Service
     from sparkctl.world.ports import Report
 else:
     benching = LazyModule("sparkctl.operations.bench.service")
     checking = LazyModule("sparkctl.operations.checks.service")
-    deployed = LazyModule("sparkctl.operations.status.services")
     doctoring = LazyModule("sparkctl.operations.doctor")
     fitting = LazyModule("sparkctl.operations.memory.fits")
     guarding = LazyModule("sparkctl.operations.guard.launch")
@@ -69,9 +63,7 @@ else:
     evaluating = LazyModule("sparkctl.operations.evaluation.evaluate")
     planning = LazyModule("sparkctl.operations.memory.plan")
     rendering = LazyModule("sparkctl.operations.files.render")
-    running = LazyModule("sparkctl.operations.services.running")
     sizing = LazyModule("sparkctl.operations.memory.size")
-    starting = LazyModule("sparkctl.operations.services.up")
     verifying = LazyModule("sparkctl.operations.mods.verify")
 
 
@@ -103,7 +95,7 @@ def connect(
     return Spark(world)
 
 
-class Spark(StackMethods, HostMethods, RecipeMethods):
+class Spark(ServiceMethods, StackMethods, HostMethods, RecipeMethods):
     """A Spark, and the services on it; ``connect`` makes one.
 
     Services are named as on the command line: a recipe, a stack, a stack's service, or a recipe's file. Every error
@@ -154,103 +146,6 @@ class Spark(StackMethods, HostMethods, RecipeMethods):
             InputError, EngineError: as for ``plan``; a recipe that cannot be read is no error.
         """
         return fitting.fits(self._world, beside)
-
-    def up(
-        self,
-        *names: str,
-        overrides: Sequence[str] = (),
-        strict: bool = False,
-        replace: bool = False,
-        keep: bool = False,
-        fit: bool = False,
-        download: bool = False,
-        named: str | None = None,
-    ) -> list[Service]:
-        """Start a set and prove each of its services healthy; return them. What is up stays up.
-
-        Those whose starts have room together start together, unless one of them sizes its cache by the free memory.
-        Called for one after another, it starts them so.
-
-        Args:
-            names: recipes and stacks.
-            overrides: what is laid over them, as for ``plan``.
-            strict: a flag that a recipe's vLLM does not have is an error.
-            replace: stop and start again what runs but differs from its recipe.
-            keep: leave a container that failed, to look at it.
-            fit: take the first smaller setting with which the set fits, where it does not as it is.
-            download: download the models that are not on this host.
-            named: the name of the one service, in place of its recipe's.
-
-        Raises:
-            SetDoesNotFitError: with the plan; nothing was touched.
-            InputError: a file or a name that cannot be used, a model that is not here, a secret without a value, or
-                a service that differs from its recipe and may not be replaced; nothing was touched.
-            EngineError: the engine refuses, or a port or a name is taken.
-            ModError: a mod's file is not what it has to be.
-            NotReadyError: a service did not become ready; its container is removed unless ``keep``.
-            CheckError: it does not answer as its recipe requires.
-        """
-        asked = AskedSet(names, tuple(overrides), strict=strict, replace=replace, keep=keep, named=named)
-        return starting.up(self._world, asked, fit=fit, download=download)
-
-    def attach(self, name: str) -> Service:
-        """Wait for a service that somebody else started, prove it as ``up`` does, and return it.
-
-        Raises:
-            InputError: no service of this name is deployed, or its recipe is gone.
-            EngineError, ModError, NotReadyError, CheckError: as for ``up``; what failed is removed only where it
-                was left by a killed command and what ran before comes back in its place.
-        """
-        return running.attach(self._world, name)
-
-    def restart(self, name: str) -> Service:
-        """Stop a service and start its container again, as it is; prove it as ``up`` does, and return it.
-
-        Raises:
-            InputError: no service of this name is deployed, or its recipe is gone.
-            DoesNotFitError: the memory that it gave back is not free any more; it stays stopped.
-            EngineError, ModError, NotReadyError, CheckError: as for ``up``; its container stays.
-        """
-        return running.restart(self._world, name)
-
-    def down(self, *names: str, everything: bool = False) -> Stopped:
-        """Stop and remove services by their names, those of recipes or stacks. Models, images and mods stay.
-
-        Args:
-            names: services, recipes or stacks.
-            everything: every service of this engine, in place of names.
-
-        Raises:
-            InputError: no names and not everything, or a name that is none; nothing was stopped.
-        """
-        return running.down(self._world, names, everything=everything)
-
-    def services(self) -> list[ServiceNow]:
-        """Return the services that have a container, by name, and what each does."""
-        return deployed.services(self._world)
-
-    def status(self, name: str) -> ServiceStatus:
-        """Return what a service does: starting, ready, busy, stuck, failing or dead, and how fast it is.
-
-        It is looked at for a second, and for up to twenty where a slow service cannot be told from a stuck one sooner.
-
-        Raises:
-            InputError: no service of this name is deployed.
-        """
-        return deployed.status(self._world, name)
-
-    def logs(self, name: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
-        """Return a service's log line by line, as its server wrote it.
-
-        Args:
-            name: the service.
-            tail: of what is there already, only so many lines.
-            follow: go on until the service ends.
-
-        Raises:
-            InputError: no service of this name is deployed.
-        """
-        return running.logs(self._world, name, tail=tail, follow=follow)
 
     def verify_mods(self, *names: str, everything: bool = False) -> list[ModVerdict]:
         """Return a verdict for each file of each mod: on disk, in the image, in the running container.
@@ -392,4 +287,4 @@ class Spark(StackMethods, HostMethods, RecipeMethods):
 
         That none runs is no error: ``problem`` of the result says so.
         """
-        return guards.status(self._world.files, guarding.moment(), guarding.run_folder(self._world, None))
+        return guards.of_host(self._world, guarding.moment())

@@ -20,9 +20,10 @@ from sparkctl.operations.status.liveness import Life
 from sparkctl.world.opening.log_report import LogReport
 from tests.support.applied_stack import AppliedStack
 from tests.support.fake_world import FakeSpark
-from tests.support.fakes import FakeModels, FakeReport
+from tests.support.fakes import FakeHub, FakeModels, FakeReport
 from tests.support.paths import REPOSITORY
 from tests.support.thorough import only_thorough
+from tests.support.weights import EMPTY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,6 +128,35 @@ def test_what_needs_no_engine_asks_none(spark: Spark, fake: FakeSpark, tmp_path:
     size = spark.size("e4b-nvfp4", sparkctl.Changes(max_model_len=8192))
     assert size.footprint.steady_bytes < spark.size("e4b-nvfp4").footprint.steady_bytes
     assert fake.engine.calls == []
+
+
+class FetchingHub(FakeHub):
+    """A hub that has a whole model for everybody."""
+
+    def download(self, repo: str, revision: str | None, *, folder: Path | None, cache: Path) -> None:
+        del revision, cache
+        assert folder is not None, repo
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes(EMPTY)
+
+
+def test_models_that_are_not_here_are_downloaded_and_a_simulated_spark_says_what_it_does_without(
+    fake: FakeSpark, report: FakeReport, tmp_path: Path
+) -> None:
+    fake.hub, repo = FetchingHub(), "coolthor/Gemma-4-E4B-it-NVFP4A16"
+    at = f"model.path={tmp_path}/models/mine"
+    fake.simulated = True
+    assert Spark(fake.world(report)).download("e4b-nvfp4", overrides=[at]) == ((), (("e4b-nvfp4", repo),))
+    assert fake.run("download", "e4b-nvfp4", "--set", at).expect(0).err.splitlines() == [
+        f"simulated │ e4b-nvfp4: {repo} is not here; a simulated Spark needs no files of it",
+        "simulated │ nothing was downloaded: `sparkctl --engine docker download` does it",
+    ]
+    fake.simulated = False
+    spark = Spark(fake.world(report))
+    assert spark.download("e4b-nvfp4", overrides=[at]) == ((repo,), ())
+    assert report.said[-1].startswith(f"e4b-nvfp4: downloading {repo}")
+    assert spark.download("e4b-nvfp4", overrides=[at]) == ((), ())
 
 
 def test_errors_are_of_one_root_and_say_what_to_do(spark: Spark) -> None:

@@ -111,6 +111,11 @@ FOR_TYPES = {"collections.abc", "typing"}
 """What it may name in types alone; the test of its start sees that it is not imported."""
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 ABOUT = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Call)
+DOORS = {
+    *("clock", "copies", "disk_models", "door", "engine", "fetcher", "files", "host", "hub", "manager", "own_files"),
+    *("ports", "streams", "supervisor"),
+}
+"""Where a World leads to an effect."""
 FEW = 9
 MANY = 15
 LINES = 400
@@ -224,6 +229,17 @@ def too_long(text: str, functions: list[Function]) -> list[str]:
     return wrong
 
 
+def reached_doors(tree: ast.Module) -> list[str]:
+    """Return the doors of a world that a module uses itself."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in DOORS:
+            owner = node.value
+            name = owner.attr if isinstance(owner, ast.Attribute) else owner.id if isinstance(owner, ast.Name) else ""
+            found += [f"world.{node.attr}"] if name == "world" else []
+    return found
+
+
 def test_a_module_imports_only_from_the_rooms_below_it() -> None:
     found = {module: imported(nodes(path)) for module, path in sorted(MODULES.items())}
     wrong = [f"{module}: {one}" for module, names in found.items() for one in wrong_imports(module, names)]
@@ -287,6 +303,26 @@ def test_a_command_parses_calls_and_prints() -> None:
     assert len(commands) > FEW
     lines = {str(path): text_of(path).count("\n") for path in commands}
     assert not {path: number for path, number in lines.items() if number > COMMAND_LINES}
+
+
+def test_a_command_reaches_no_door_of_the_world() -> None:
+    """What writes a file or asks the engine is a use case: the command calls it, and only what is called acts."""
+    commands = {module: path for module, path in MODULES.items() if module.startswith("sparkctl.cli")}
+    wrong = [f"{module}: {one}" for module, path in commands.items() for one in reached_doors(tree_of(path))]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("session.world.files.write(path, text)", ["world.files"]),
+        ("world.engine", ["world.engine"]),
+        ("ctx.obj.world.ports.clock", ["world.ports"]),
+        ("down(session.world, names); out.engine", []),
+    ],
+)
+def test_a_door_that_is_reached_is_found(text: str, found: list[str]) -> None:
+    assert reached_doors(ast.parse(text)) == found
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,9 @@ class FakeSpark:
         output = Output(out, err, io.StringIO() if typed is None else Terminal(typed))
         world = self.world(output)
         output.boundary, output.simulated = world.boundary, world.simulated
-        return Done(run(list(arguments), Session(world, output)), out.getvalue(), err.getvalue())
+        session = Session(world, output)
+        world.about = session.about
+        return Done(run(list(arguments), session), out.getvalue(), err.getvalue())
 
     @property
     def operator(self) -> Operator:

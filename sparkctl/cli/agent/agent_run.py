@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.operations.agent.resident import Resident
-from sparkctl.operations.gateway.run import made
-from sparkctl.operations.groups.watch import GroupWatch, any_jitter
+from sparkctl.operations.gateway.run import keep
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
@@ -25,9 +23,4 @@ def command(session: Session) -> None:
     --hosts) is stopped on all of them where a rank ends, and started again as one.
     Exit codes: 4 another agent keeps this engine.
     """
-    gateway = made(session.world)
-    groups = GroupWatch(session.world, any_jitter)
-    try:
-        Resident(session.world, session.world.supervisor, gateway.worker, beside=gateway, groups=groups).run()
-    finally:
-        gateway.close()
+    keep(session.world)

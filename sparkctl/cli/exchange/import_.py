@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparkctl.base.errors import InputError
 from sparkctl.base.shown import looks_secret
 from sparkctl.cli import options
 from sparkctl.cli.exchange import import_json, import_lines
-from sparkctl.operations.exchange import import_review, importing, source_files
-from sparkctl.operations.exchange.import_stacks import known_recipes
-from sparkctl.operations.exchange.mod_baker import ModBaker
+from sparkctl.operations.exchange import importing, source_files
+from sparkctl.operations.exchange.importing import AskedImport
 from sparkctl.recipes import values
 from sparkctl.recipes.exchange.fields.made import Choices
 from sparkctl.recipes.exchange.fields.options import ALLOWABLE
@@ -22,7 +19,6 @@ from sparkctl.recipes.exchange.sources import vllm_recipes
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
-    from sparkctl.operations.exchange.importing import Imports
 
 
 def _variables(ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -66,46 +62,27 @@ def command(
     Nothing of the source is executed, but for mods with --bake. What no recipe can say is listed with its line, secrets
     become names, and every word that is rendered otherwise is explained. Then the recipe is checked and planned.
     """
-    name: str | None = given["name"]
-    nodes: int = given["nodes"] or 1
-    choices = Choices(frozenset(given["allow"]), name and importing.checked_name(name), given["image"], nodes)
+    choices = Choices(frozenset(given["allow"]), given["name"], given["image"], given["nodes"] or 1)
     piped = source_files.piped_text(sys.stdin.buffer) if source == source_files.STDIN else ""
-    mods = {entry.name for entry in session.world.catalog.entries("mod")}
     chosen = (vllm_recipes.VARIANT, vllm_recipes.HARDWARE, vllm_recipes.NODES)
     variables |= {key: str(given[key]) for key in chosen if given[key]}
-    baker = ModBaker(session.world) if given["bake"] and not given["check"] else None
-    with session.out.reporting():
-        found = importing.read(source, piped, variables, choices, mods, partial(known_recipes, session.world), baker)
+    asked = AskedImport(source, piped, variables, choices, bake=given["bake"] and not given["check"])
     if given["check"]:
+        with session.out.reporting():
+            found = importing.look(session.world, asked)
         import_lines.table(session.out, found, as_json=given["as_json"])
         return
-    if name and len(found.usable) > 1:
-        raise click.UsageError(f"--name is for one server, and {source} has {len(found.usable)}")
-    _refuse_nothing(source, found)
-    paths = importing.write(session.world, found, folder, over=given["replace"])
+    with session.out.reporting():
+        files = importing.bring(session.world, asked, folder, over=given["replace"])
     if given["as_json"]:
-        session.out.json(import_json.rows(found, paths))
+        session.out.json(import_json.rows(files.imports, files.paths))
         return
-    import_lines.refused(session.out, found)
-    for recipe, path in zip(found.usable, paths, strict=False):
+    import_lines.refused(session.out, files.imports)
+    for recipe, path in files.recipes:
         import_lines.recipe(session.out, recipe, path)
-        if len(paths) == 1:  # after what is guessed: its model may be asked of the hub
-            with session.out.reporting():
-                review = import_review.review(session.world, recipe, path)
-            import_lines.reviewed(session.out, recipe.name, review)
-    import_lines.stacks(session.out, found, paths[len(found.usable) :])
-    import_lines.problems(session.out, import_review.linted(session.world, paths))
-
-
-def _refuse_nothing(source: str, found: Imports) -> None:
-    """Refuse a source that yields no recipe.
-
-    Raises:
-        InputError: with the reason of each server.
-    """
-    if found.usable or any(one.usable for one in found.stacks):
-        return
-    reasons = [import_lines.refusal(one.form, one.made.refused) for one in found.recipes if one.made.refused]
-    reasons += [f"{left.place}: {left.what}: {left.why}" for one in found.stacks for left in one.made.leftovers]
-    message = f"nothing of {source} becomes a recipe" + "".join(f"\n  {reason}" for reason in reasons)
-    raise InputError(message, hint="--check lists what a folder has")
+    with session.out.reporting():  # its model may be asked of the hub: what is written is said before
+        judged = importing.judged(session.world, files)
+    if judged.review is not None:
+        import_lines.reviewed(session.out, files.imports.usable[0].name, judged.review)
+    import_lines.stacks(session.out, files.imports, files.stacks)
+    import_lines.problems(session.out, judged.linted)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from sparkctl.operations.exchange.importing import ImportedRecipe, Imports
     from sparkctl.operations.files.recipes import Linted
     from sparkctl.recipes.exchange.fields.made import Made
-    from sparkctl.recipes.exchange.launch import Refused
     from sparkctl.recipes.exchange.stacked import MadeStack
 
 
@@ -60,13 +59,7 @@ def refused(out: Output, found: Imports) -> None:
     _unread(out, found)
     for one in found.recipes:
         if one.made.refused is not None:
-            out.warn(refusal(one.form, one.made.refused))
-
-
-def refusal(form: str, refused: Refused) -> str:
-    """Return why a server of a source gives no recipe, with its place."""
-    place = f"{refused.place}: " if refused.place is not None else ""
-    return f"{place}{form} is not imported: {refused.reason}: {refused.message}"
+            out.warn(importing.refusal(one.form, one.made.refused))
 
 
 def recipe(out: Output, imported: ImportedRecipe, path: Path) -> None:

@@ -23,15 +23,10 @@ def command(session: Session, names: tuple[str, ...], overrides: tuple[str, ...]
     They go into the recipe's folder, else into the Hugging Face cache. What is cut off resumes. A simulated Spark
     downloads nothing.
     """
-    wanted = session.world.loader(session.world.disk_models).located(names, overrides, strict=False)
+    found = models.bring(session.world, names, overrides)
+    for name, repo in found.unneeded:
+        session.out.say(f"{name}: {repo} is not here; a simulated Spark needs no files of it")
     if session.world.simulated:
-        models.refuse_damaged(wanted)
-        for one in wanted:
-            for source in one.missing:
-                session.out.say(
-                    f"{models.name(one)}: {source.repo} is not here; a simulated Spark needs no files of it"
-                )
         session.out.say("nothing was downloaded: `sparkctl --engine docker download` does it")
-        return
-    models.download(session.world, wanted)
-    session.out.say("everything is here")
+    else:
+        session.out.say("everything is here")

@@ -12,7 +12,7 @@ from sparkctl.cli.options import as_json
 from sparkctl.operations.guard import launch
 from sparkctl.operations.guard.alone.lines import ACT_BYTES, FLOOR_BYTES, RESERVE_BYTES
 from sparkctl.operations.guard.alone.places import Places
-from sparkctl.operations.guard.status import status
+from sparkctl.operations.guard.status import of_host
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
@@ -60,7 +60,7 @@ def status_command(session: Session, run_folder: str | None, *, as_json: bool) -
     Exits 9 where none runs, or one whose memory is not locked or whose list of victims is missing.
     """
     now = launch.moment()
-    found = status(session.world.files, now, launch.run_folder(session.world, run_folder))
+    found = of_host(session.world, now, run_folder)
     if as_json:
         session.out.json(guard_shown.as_json(found, now))
     else:

@@ -12,6 +12,7 @@ from sparkctl.base.errors import CheckError, InputError
 from sparkctl.cli.options import as_json
 from sparkctl.operations.evaluation import kept, shown
 from sparkctl.operations.evaluation.evaluate import DEFAULT_SUITE, Evaluation, evaluate
+from sparkctl.operations.evaluation.saved import save_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,8 +51,7 @@ def command(session: Session, /, names: tuple[str, ...], **options: Any) -> None
     with session.out.reporting():
         found = evaluate(session.world, asked)
     if options["markdown"] is not None:
-        text = session.out.boundary.text(shown.markdown(found))
-        session.world.files.write(options["markdown"].absolute(), text.encode(), mode=0o644)
+        save_markdown(session.world, found, options["markdown"])
     show(session.out, found, as_json=options["as_json"])
 
 

@@ -30,7 +30,7 @@ def export_command(session: Session, names: Sequence[str], output: Path | None) 
     if output is None:
         session.out.result(found.text.rstrip("\n"))
         return
-    session.world.files.write(output.absolute(), found.text.encode(), mode=0o644)
+    shared_measurements.save(session.world, found, output)
     session.out.say(f"{output}: {found.starts} {'start' if found.starts == 1 else 'starts'}")
 
 

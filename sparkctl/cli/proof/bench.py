@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from sparkctl.base.errors import InputError, NotReadyError
-from sparkctl.cli.hosts.at_head import where_it_answers
 from sparkctl.cli.options import as_json
 from sparkctl.cli.proof import bench_options, bench_tables
 from sparkctl.cli.proof.bench_options import HISTORY
@@ -62,7 +61,6 @@ def command(session: Session, /, names: tuple[str, ...], **options: object) -> N
 
 
 def _one(session: Session, name: str, asked: BenchProtocol, options: dict[str, object]) -> None:
-    session = where_it_answers(session, name)
     world, out = session.world, session.out
     with out.reporting():
         found = bench(world, name, asked)

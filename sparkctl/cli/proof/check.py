@@ -9,7 +9,6 @@ import click
 from sparkctl.base.errors import CheckError
 from sparkctl.base.units import format_duration
 from sparkctl.cli import options
-from sparkctl.cli.hosts.at_head import where_it_answers
 from sparkctl.cli.jobs.evaluate import show
 from sparkctl.cli.options import as_json
 from sparkctl.operations.checks.checker import Result, evidence_lines
@@ -49,7 +48,6 @@ def command(session: Session, /, name: str, **given: Any) -> None:  # noqa: ANN4
         return
     if given["reference"] is not None:
         raise click.UsageError("--reference is for --suite")
-    session = where_it_answers(session, name)
     with session.out.reporting():
         verdicts = check(session.world, name, wanted, run_code=given["run_code"])
     _print(session, verdicts, as_json=given["as_json"])

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl.cli.options import everything, refuse_none_or_both, several
-from sparkctl.cli.session import over_hosts
-from sparkctl.operations.groups import by_name
-from sparkctl.operations.services.running import chosen, restart
+from sparkctl.operations.services.wherever import restart_all
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
@@ -27,12 +25,5 @@ def command(session: Session, names: tuple[str, ...], *, everything: bool) -> No
     them, and started as one.
     """
     refuse_none_or_both(names, everything=everything)
-    found = by_name.parted(session.world, names)
     with session.out.reporting():
-        for group in found.groups.values():
-            over_hosts(session, group.hosts)
-            by_name.restart(session.world, group)
-        session.out.simulated = session.world.simulated
-        if everything or found.others:
-            for name in chosen(session.world, found.others, everything=everything):
-                restart(session.world, name)
+        restart_all(session.world, names, everything=everything)

@@ -9,16 +9,15 @@ import click
 
 from sparkctl.base import units
 from sparkctl.base.errors import InputError, NotReadyError
-from sparkctl.cli.hosts.at_head import at_head
 from sparkctl.cli.options import as_json, everything, refuse_none_or_both, several
 from sparkctl.cli.services import status_lines
 from sparkctl.cli.services.ps_rows import standing_row
-from sparkctl.operations.groups import by_name
-from sparkctl.operations.services import running
-from sparkctl.operations.status import services
+from sparkctl.operations.services import wherever
 from sparkctl.operations.status.services import laid_over
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sparkctl.cli.session import Session
     from sparkctl.operations.status.services import ServiceStatus
 
@@ -41,15 +40,11 @@ def command(
     if seconds <= 0:
         raise InputError(f"--every {every}: expected more than 0s", hint="such as 2s or 1m")
     refuse_none_or_both(names, everything=everything)
-    session = _at_head(session, names)
-    asked = running.chosen(session.world, names, everything=everything, known=services.is_known)
-    if watch and len(asked) == 1:
-        _watch(session, asked[0], seconds, as_json=as_json)
-        return
     if watch:
-        raise click.UsageError(f"--watch is for one service: {', '.join(asked)}")
+        _show_each(session, wherever.watch(session.world, names, seconds, everything=everything), as_json=as_json)
+        return
     with session.out.reporting():
-        found = {name: services.status(session.world, name) for name in asked}
+        found = wherever.statuses(session.world, names, everything=everything)
     rows = {name: _row(name, status) for name, status in found.items()}
     if as_json:
         one = len(session.world.service_names(names, rows)) == 1  # a stack is a list, however many of it are there
@@ -64,24 +59,9 @@ def command(
         raise NotReadyError(told, hint=first.fix or f"sparkctl logs {name} --tail 50")
 
 
-def _at_head(session: Session, names: tuple[str, ...]) -> Session:
-    """Return the session of the host that has a group's server, and say how all its ranks are; else the same.
-
-    Raises:
-        NotReadyError: it is half a group: what its head answers says nothing.
-    """
-    groups = by_name.parted(session.world, names).groups
-    if not groups:
-        return session
-    if len(names) > 1:
-        raise click.UsageError(f"the status of a group over several hosts is shown alone: {next(iter(groups))}")
-    (group,) = groups.values()
-    return at_head(session, group)
-
-
-def _watch(session: Session, name: str, every_s: float, *, as_json: bool) -> None:
+def _show_each(session: Session, looks: Iterator[tuple[str, ServiceStatus]], *, as_json: bool) -> None:
     """Print a line at each look until the operator has seen enough."""
-    for found in services.watch(session.world, name, every_s):
+    for name, found in looks:
         row, now = _row(name, found), datetime.now().astimezone().isoformat(timespec="seconds")
         session.out.json({"at": now, **row}, None) if as_json else session.out.result(
             f"{now}  {status_lines.line(row)}"

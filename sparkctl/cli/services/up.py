@@ -8,10 +8,8 @@ import click
 
 from sparkctl.cli.memory import planned_set
 from sparkctl.cli.options import named, names, over_hosts, overrides, strict
-from sparkctl.cli.session import over_hosts as said_of
-from sparkctl.operations.groups import by_name
 from sparkctl.operations.memory.plan import SetDoesNotFitError
-from sparkctl.operations.services.up import up
+from sparkctl.operations.services.wherever import up
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
@@ -49,19 +47,10 @@ def command(
     """
     session: Session = ctx.obj
     asked = planned_set.asked(ctx, names, overrides, named, switches)
-    hosts = hosts or by_name.hosts_of(session.world, named or names[0] if len(names) == 1 else "")
-    if hosts:
-        for switch in ("fit", "drop_caches", "one_by_one"):
-            if switches[switch]:
-                raise click.UsageError(f"--{switch.replace('_', '-')} is for one host: leave it out beside --hosts")
-        said_of(session, hosts)
-        with session.out.reporting(as_json=switches["as_json"]):
-            by_name.up(session.world, hosts, asked, download=switches["download"])
-        return
     taken = {name: switches[name] for name in ("fit", "drop_caches", "download", "one_by_one")}
     try:
         with session.out.reporting(as_json=switches["as_json"]):
-            up(session.world, asked, **taken)
+            up(session.world, asked, hosts, **taken)
     except SetDoesNotFitError as error:
         planned_set.draw(session.out, error.planned.plan)
         for line in error.planned.strangers:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sparkctl.cli.session import Session
     from sparkctl.cli.stack import apply_hosts
     from sparkctl.operations.stack import effect
-    from sparkctl.operations.stack.apply import AppliedStack, Prepared
+    from sparkctl.operations.stack.apply import AppliedStack
 else:
     apply_hosts = LazyModule("sparkctl.cli.stack.apply_hosts")
     effect = LazyModule("sparkctl.operations.stack.effect")
@@ -49,7 +49,7 @@ def command(session: Session, /, stack: str, *, prune: bool, dry_run: bool, lock
             if not as_json:
                 tell(out, ready)
             if options.dry_run:
-                _refused(ready)
+                effect.refuse_unfit(ready.plan)
                 applied = None
                 if not as_json:
                     tell_dry(out, ready)
@@ -62,11 +62,6 @@ def command(session: Session, /, stack: str, *, prune: bool, dry_run: bool, lock
         out.json(row(ready, applied), indent=2 if options.dry_run else None)
     elif applied is not None:
         out.say(_ended(applied))
-
-
-def _refused(ready: Prepared) -> None:
-    if not ready.plan.fits:
-        raise effect.StackRefusedError(ready.plan)
 
 
 def _ended(applied: AppliedStack) -> str:

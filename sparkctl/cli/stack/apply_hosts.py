@@ -11,7 +11,7 @@ from sparkctl.cli.memory import planned_set
 from sparkctl.cli.session import over_hosts
 from sparkctl.cli.stack.applying import row, tell, tell_dry
 from sparkctl.operations.stack.over_hosts import plan
-from sparkctl.operations.stack.over_hosts.apply import carried_out, prepared, refuse_unseen
+from sparkctl.operations.stack.over_hosts.apply import carried_out, prepared, refuse_unfit, refuse_unseen
 
 if TYPE_CHECKING:
     from sparkctl.cli.output import Output
@@ -37,6 +37,8 @@ def apply_on_hosts(session: Session, stack: LoadedStack, options: ApplyOptions, 
             if not as_json:
                 show(out, ready.placed)
                 _tell(out, ready, options)
+            if options.dry_run:
+                refuse_unfit(ready)
             applied = None if options.dry_run else carried_out(ready)
     except plan.StackHasNoPlaceError as error:
         if not as_json:
@@ -62,8 +64,6 @@ def _tell(out: Output, ready: PreparedHosts, options: ApplyOptions) -> None:
         tell(out, part.ready, f"{part.name}: ")
         if options.dry_run:
             tell_dry(out, part.ready, f"{part.name}: ")
-            if not part.ready.plan.fits:
-                raise effect.StackRefusedError(part.ready.plan)
 
 
 def _row(ready: PreparedHosts, applied: AppliedHosts | None) -> dict[str, object]:

@@ -11,7 +11,7 @@ from sparkctl.cli.memory import planned_set
 from sparkctl.cli.options import as_json
 from sparkctl.cli.stack import generation_json, generation_lines
 from sparkctl.operations.stack import history
-from sparkctl.operations.stack.effect import StackRefusedError
+from sparkctl.operations.stack.effect import StackRefusedError, refuse_unfit
 from sparkctl.operations.stack.rollback import RolledBack, carried_out, prepared
 from sparkctl.planning.box.generation import APPLIED
 
@@ -56,7 +56,7 @@ def _back_here(session: Session, number: int | None, *, prune: bool, dry_run: bo
                 _tell_target(out, history.shown(session.world, restoring.target.number))
                 _show(out, restoring)
             if dry_run:
-                _refused(restoring)
+                refuse_unfit(restoring.plan)
                 if not as_json:
                     out.say("nothing was done: this was a dry run")
             done = RolledBack(restoring) if dry_run else carried_out(session.world, restoring)
@@ -69,11 +69,6 @@ def _back_here(session: Session, number: int | None, *, prune: bool, dry_run: bo
         out.say(f"generation {restoring.target.number} is in effect: there was nothing to do")
     elif done.generation is not None:
         out.say(f"generation {done.generation.number}: generation {restoring.target.number} is back")
-
-
-def _refused(restoring: Restoring) -> None:
-    if not restoring.plan.fits:
-        raise StackRefusedError(restoring.plan)
 
 
 def _row(done: RolledBack) -> dict[str, object]:

@@ -10,16 +10,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from sparkctl.operations import models
     from sparkctl.operations.context import World
     from sparkctl.operations.exchange import export as exporting
     from sparkctl.operations.exchange.export import ExportedFiles
     from sparkctl.operations.explained import explain as explaining
     from sparkctl.operations.explained import upgrade as upgrading
     from sparkctl.operations.explained.upgrade import UpgradedService
+    from sparkctl.operations.models import Downloaded
     from sparkctl.recipes.explained.explanation import Explained
 else:
     explaining = LazyModule("sparkctl.operations.explained.explain")
     exporting = LazyModule("sparkctl.operations.exchange.export")
+    models = LazyModule("sparkctl.operations.models")
     upgrading = LazyModule("sparkctl.operations.explained.upgrade")
 
 
@@ -59,6 +62,22 @@ class RecipeMethods:
             InputError: a name that is none, a file that cannot be used, or an image whose vLLM is not known.
         """
         return upgrading.upgrade(self._world, name, to, vllm=vllm, overrides=overrides)
+
+    def download(self, *names: str, overrides: Sequence[str] = ()) -> Downloaded:
+        """Download the models of recipes or stacks, those of their drafts too, that are not on this host.
+
+        They go into the recipe's folder, else into the Hugging Face cache. What is cut off resumes. A simulated Spark
+        downloads nothing, and what it would need is ``unneeded``.
+
+        Args:
+            names: recipes and stacks.
+            overrides: what is laid over them, as for ``plan``.
+
+        Raises:
+            InputError: a name or a file that cannot be used, a hub, a network or a disk that refuses, what came is not
+                the whole model, or a job makes the recipe's model.
+        """
+        return models.bring(self._world, names, overrides)
 
     def export(
         self,

@@ -15,6 +15,7 @@ from sparkctl.operations.bench.result import TOKENS, Bench
 from sparkctl.operations.bench.rounds import TEXTS, Workload, measure, prompts
 from sparkctl.operations.bench.saved import bench_record
 from sparkctl.operations.deployed_service import located
+from sparkctl.operations.groups.head import where_it_answers
 from sparkctl.recipes.sizing import memory_key
 from sparkctl.vllm import boot_log
 from sparkctl.vllm.answers import Healthy, ServerVersion
@@ -65,16 +66,17 @@ class Described(NamedTuple):
 def bench(world: World, name: str, protocol: BenchProtocol | None = None) -> Bench:
     """Measure how fast a service writes, by its server's own count of tokens; keep the result and return it.
 
-    A level without requests in the result had none that ended in order.
+    A level without requests in the result had none that ended in order. A group is measured at its head.
 
     Raises:
         InputError: no service of this name is deployed.
-        NotReadyError: it does not answer.
-        EngineError: the engine is elsewhere, or does not answer.
+        NotReadyError: it does not answer, or it is half a group.
+        EngineError: the engine is elsewhere, or does not answer; or the head of a group is not reached.
     """
-    world.refuse_elsewhere()
-    found = measured(world, described(world, world.one_service(name)), protocol or BenchProtocol())
-    kept(world, found)
+    with where_it_answers(world, name) as there:
+        there.refuse_elsewhere()
+        found = measured(there, described(there, there.one_service(name)), protocol or BenchProtocol())
+        kept(there, found)
     return found
 
 

@@ -12,6 +12,7 @@ from sparkctl.operations.checks.checker import Checker
 from sparkctl.operations.checks.named import named
 from sparkctl.operations.checks.run_code import CodeRunner
 from sparkctl.operations.deployed_service import located, recipe_of_command
+from sparkctl.operations.groups.head import where_it_answers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,15 +29,20 @@ def check(world: World, name: str, only: Sequence[str] = (), *, run_code: bool =
     None means every check for its kind of server; for one that embeds, the checks of vectors.
 
     ``run_code`` runs code that the model writes, in a throwaway container of the service's image without network;
-    else it is parsed. A check that fails is a verdict, not an error.
+    else it is parsed. A check that fails is a verdict, not an error. Of a group its head is asked.
 
     Raises:
         InputError: no such service, or no such check, or something is wrong with its file.
-        NotReadyError: the service is not ready, or its labels do not say by which name it answers.
-        EngineError: the engine is elsewhere or does not answer; with ``run_code``, it is simulated.
+        NotReadyError: the service is not ready, its labels do not say by which name it answers, or it is half a group.
+        EngineError: the engine is elsewhere or does not answer; with ``run_code``, it is simulated. Or the head of a
+            group is not reached.
     """
-    world.refuse_elsewhere()
-    name = world.one_service(name)
+    with where_it_answers(world, name) as there:
+        there.refuse_elsewhere()
+        return _checked(there, there.one_service(name), only, run_code=run_code)
+
+
+def _checked(world: World, name: str, only: Sequence[str], *, run_code: bool) -> list[CheckVerdict]:
     deployed = _ready(world, name)
     checks = named(world, list(dict.fromkeys(only)) or [entry.name for entry in world.catalog.entries("check")])
     server = _server(world, deployed)

@@ -6,13 +6,16 @@ import os
 import re
 from collections import Counter
 from dataclasses import replace
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import document, named_file
 from sparkctl.base.errors import InputError, Place, ProblemsError
 from sparkctl.base.validation import validate
-from sparkctl.operations.exchange import all_or_none, source_files
-from sparkctl.operations.exchange.import_stacks import imported_stack, made_recipe
+from sparkctl.operations.exchange import all_or_none, import_review, source_files
+from sparkctl.operations.exchange.import_stacks import imported_stack, known_recipes, made_recipe
+from sparkctl.operations.exchange.mod_baker import ModBaker
 from sparkctl.operations.exchange.source_mods import SourceMods
 from sparkctl.recipes import layers
 from sparkctl.recipes.exchange.fields.file_text import recipe_text
@@ -29,8 +32,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.operations.context import World
+    from sparkctl.operations.exchange.import_review import ImportReview
     from sparkctl.operations.exchange.import_stacks import ImportedStack
-    from sparkctl.operations.exchange.mod_baker import ModBaker
+    from sparkctl.operations.files.recipes import Linted
     from sparkctl.recipes.exchange.forms import Form
     from sparkctl.recipes.exchange.launch import Leftover
     from sparkctl.recipes.exchange.material import Material
@@ -208,6 +212,103 @@ def _service(name: str) -> str:
     """Return a name that a container and a file may have, made of another."""
     short = name[:_LONGEST_NAME]
     return next((one for one in (short, f"model-{short}") if _SERVICE.fullmatch(one)), "imported")
+
+
+class AskedImport(NamedTuple):
+    """What is to be imported: a file, a folder, or ``-`` with the text that was ``piped``.
+
+    ``name`` is the recipe's, where the source has one server; ``bake`` bakes the mods that it names.
+    """
+
+    source: str
+    piped: str = ""
+    variables: Mapping[str, str] = MappingProxyType({})
+    choices: Choices = _NOTHING
+    bake: bool = False
+
+
+class ImportedFiles(NamedTuple):
+    """What was read of a source and written: the ``paths`` of the usable recipes, and those of the usable stacks."""
+
+    imports: Imports
+    paths: tuple[Path, ...]
+
+    @property
+    def recipes(self) -> list[tuple[ImportedRecipe, Path]]:
+        """The recipes, each with its file."""
+        return list(zip(self.imports.usable, self.paths, strict=False))
+
+    @property
+    def stacks(self) -> tuple[Path, ...]:
+        """The files of the stacks."""
+        return self.paths[len(self.imports.usable) :]
+
+
+class JudgedImport(NamedTuple):
+    """What is to be said of what was written: the ``review`` of a recipe that came alone, and what a lint says."""
+
+    review: ImportReview | None
+    linted: Linted
+
+
+def look(world: World, asked: AskedImport) -> Imports:
+    """Return what a source has. Nothing of it is executed but mods that are to be baked; nothing is written.
+
+    Raises:
+        InputError: as for ``read``; or the name is none that a recipe can have.
+    """
+    if asked.choices.name:
+        checked_name(asked.choices.name)
+    mods = {entry.name for entry in world.catalog.entries("mod")}
+    baker = ModBaker(world) if asked.bake else None
+    known = partial(known_recipes, world)
+    return read(asked.source, asked.piped, asked.variables, asked.choices, mods, known, baker)
+
+
+def bring(world: World, asked: AskedImport, folder: str | None = None, *, over: bool = False) -> ImportedFiles:
+    """Make recipes of a source, and write all of them or none; ``folder`` and ``over`` are as for ``write``.
+
+    Raises:
+        InputError: as for ``look`` and ``write``; nothing of it becomes a recipe; or it has several servers, and a name
+            for one. Nothing is written then.
+    """
+    found = look(world, asked)
+    if asked.choices.name and len(found.usable) > 1:
+        message = f"--name is for one server, and {asked.source} has {len(found.usable)}"
+        raise InputError(message, hint="leave the name out: each is called after its server or its model")
+    _refuse_nothing(asked.source, found)
+    return ImportedFiles(found, tuple(write(world, found, folder, over=over)))
+
+
+def judged(world: World, files: ImportedFiles) -> JudgedImport:
+    """Return what is to be said of what was written; its model may be asked of the hub for the review.
+
+    Raises:
+        InputError: one of the files cannot be read any more.
+    """
+    alone = files.recipes[0] if len(files.paths) == 1 and files.recipes else None
+    review = None if alone is None else import_review.review(world, *alone)
+    return JudgedImport(review, import_review.linted(world, files.paths))
+
+
+def refusal(form: str, refused: Refused) -> str:
+    """Return why a server of a source is no recipe, with its place."""
+    place = f"{refused.place}: " if refused.place is not None else ""
+    return f"{place}{form} is not imported: {refused.reason}: {refused.message}"
+
+
+def _refuse_nothing(source: str, found: Imports) -> None:
+    """Refuse a source of which nothing becomes a recipe.
+
+    Raises:
+        InputError: with the reason of each server.
+    """
+    if found.usable or any(one.usable for one in found.stacks):
+        return
+    reasons = [refusal(one.form, one.made.refused) for one in found.recipes if one.made.refused]
+    reasons += [f"{left.place}: {left.what}: {left.why}" for one in found.stacks for left in one.made.leftovers]
+    message = f"nothing of {source} becomes a recipe" + "".join(f"\n  {reason}" for reason in reasons)
+    raise InputError(message, hint="--check lists what a folder has")
 
 
 def checked_name(name: str) -> str:

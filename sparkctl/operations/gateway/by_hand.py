@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from sparkctl.base.errors import DoesNotFitError, SparkctlError
 from sparkctl.operations.memory.asked_set import AskedSet
 from sparkctl.operations.memory.plan import plan
-from sparkctl.operations.services.running import down
 from sparkctl.operations.services.up import up
+from sparkctl.operations.services.wherever import down
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ class ByHand:
         return f"{service} is being started"
 
     async def stop(self, service: str) -> str:
-        """Stop a service, as `down` does.
+        """Stop a service, as `down` does: a group on all its hosts.
 
         Raises:
             SparkctlError: there is none of this name, or the engine refuses.

@@ -1,4 +1,4 @@
-"""Serves a stack: applied first, then kept by an agent, with the gateway beside it."""
+"""Keeps what is applied by an agent, with the gateway beside it; or applies a stack first, and serves that."""
 
 from __future__ import annotations
 
@@ -70,10 +70,29 @@ def run(world: World, stack: str | None, asked: AskedGateway, ends: Callable[[],
         gateway.begin(generation)
         for line in how_to_call(gateway.url, generation, with_key=gateway.keys.needed):
             world.report.say(line)
-        groups = GroupWatch(world, any_jitter)
-        Resident(world, world.supervisor, gateway.worker, ends=ends, beside=gateway, groups=groups).run()
+        _kept(world, gateway, ends)
     finally:
         gateway.close()
+
+
+def keep(world: World, ends: Callable[[], bool] = lambda: False) -> None:
+    """Keep what is applied until Ctrl-C or SIGTERM, and serve it where its stack's file has `gateway:`.
+
+    Services over several hosts that this operator has started are kept, too.
+
+    Raises:
+        EngineError: another agent keeps this engine, or the engine is not on this host.
+    """
+    gateway = made(world)
+    try:
+        _kept(world, gateway, ends)
+    finally:
+        gateway.close()
+
+
+def _kept(world: World, gateway: Gateway, ends: Callable[[], bool]) -> None:
+    groups = GroupWatch(world, any_jitter)
+    Resident(world, world.supervisor, gateway.worker, ends=ends, beside=gateway, groups=groups).run()
 
 
 def _applied(world: World, stack: str | None) -> KeptGeneration | None:

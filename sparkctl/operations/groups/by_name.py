@@ -23,7 +23,7 @@ from sparkctl.planning.groups.members import GroupKind, judge, todo
 from sparkctl.world import labels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sparkctl.operations.context import World
     from sparkctl.operations.hosts.connection import ConnectedHost
@@ -79,18 +79,41 @@ class Parted(NamedTuple):
 def parted(world: World, names: Sequence[str]) -> Parted:
     """Return which names are groups: by what this operator has started, else by what runs on the hosts.
 
-    The hosts are asked only for a name that nothing here has; without hosts.yaml, or with one that cannot be used,
-    nobody is.
+    A file, and a stack with groups, mean the services that they declare. The hosts are asked only for a name that
+    nothing here has; without hosts.yaml, or with one that cannot be used, nobody is.
     """
     if not _has_hosts(world):
         return Parted({}, tuple(names))
     kept = keeping.kept(world)
+    names = list(dict.fromkeys(one for name in names for one in _meant(world, kept, name)))
     found = {name: kept[name] for name in names if name in kept}
     found |= {name: group for name in names if name not in found and (group := _here(world, name)) is not None}
     left = [name for name in names if name not in found and not _is_here(world, name)]
     if left:
         found |= _on_hosts(world, left)
     return Parted(found, tuple(name for name in names if name not in found))
+
+
+def group_of(world: World, name: str) -> KeptGroup | None:
+    """Return the group that a name means; None where it is none's.
+
+    Raises:
+        InputError: it is a stack of several services, and one of them is a group.
+    """
+    found = parted(world, (name,))
+    if len(found.groups) + len(found.others) > 1:
+        every = [*found.groups, *found.others]
+        raise InputError(f"{name} is a stack of {len(every)} services", hint=f"name one of them: {' '.join(every)}")
+    return next(iter(found.groups.values()), None)
+
+
+def _meant(world: World, kept: Collection[str], name: str) -> list[str]:
+    """Return the services that a name means, where one of them is a group that is known here; else the name itself."""
+    with suppress(InputError, EngineError):
+        found = [] if name in kept else world.service_names([name], deployed.names(world.engine))
+        if any(one in kept or _group_of(world, one) is not None for one in found):
+            return found
+    return [name]
 
 
 def _has_hosts(world: World) -> bool:

@@ -33,13 +33,16 @@ def start_again(
 
     Raises:
         InputError: a rank has no container, or its recipe is gone.
-        DoesNotFitError: the memory that a rank gave back is not free any more; all of them stay stopped.
+        DoesNotFitError: a host's guard has closed admission, before anything is stopped; or the memory that a rank
+            gave back is not free any more, and all of them stay stopped.
         EngineError, NotReadyError, ModError, CheckError, WaitInterruptedError: as for ``start_group``; the containers
             of a group that does not become ready are removed, unless ``keep``.
     """
     ranks = [hands_of(host, _service(host, name)) for host in hosts]
     with ExitStack() as work:
         with all_locked(ranks, work):
+            for one in ranks:
+                _refuse_closed(one)
             seen.stop(hosts, name, grace_s=grace_s)
             for one in ranks:
                 _refuse_full(one)
@@ -71,9 +74,14 @@ def _container(host: HostWay, name: str) -> str:
 def _refuse_full(one: RankHands) -> None:
     """Refuse to start a rank for whose memory there is no room any more, or whose host's guard has closed admission."""
     world, name = one.host.world, one.service.name
-    refuse_closed(world.ports, world.operator.run)
+    _refuse_closed(one)
     container = deployed.find(world.engine, name)
     why = "" if container is None else one.planner.now.no_room(container)
     if why:
         message = f"{name} is stopped on all its hosts, and is not started again: {one.host.name}: {why}"
         raise DoesNotFitError(message, hint=f"free memory there, and then: sparkctl restart {name}")
+
+
+def _refuse_closed(one: RankHands) -> None:
+    with said_of_host(one.host.name):
+        refuse_closed(one.host.world.ports, one.host.world.operator.run)

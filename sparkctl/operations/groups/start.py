@@ -58,14 +58,16 @@ def start_group(
     """Start one service over hosts, which are connected, by rank, the head first; prove it; return its ranks' services.
 
     ``world`` is this machine's: which groups there are is kept there. A group that is up as it is wanted stays up; one
-    that another command has started is waited for; what is left of a half is ended first. ``restarts`` is how whoever
-    watches it starts it again, None as usual.
+    that another command has started is waited for; what is left of a half is ended first. Whether each rank can be
+    started on its host is asked before anything is ended; a group that was ended to be replaced is not brought back.
+    ``restarts`` is how whoever watches it starts it again, None as usual.
 
     Raises:
         InputError: a file or a name that cannot be used, another number of hosts, what differs between the hosts, or a
             group that runs, differs from its recipe, and may not be replaced.
-        DoesNotFitError: a rank does not fit on its host; nothing was started.
-        EngineError: a host is not reached from another one, or an engine refuses.
+        DoesNotFitError: a rank does not fit on its host, or that host's guard has closed admission; nothing was
+            started, and what runs was left.
+        EngineError: a host is not reached from another one, a name or a port is taken, or an engine refuses.
         NotReadyError, ModError, CheckError: as for ``up``; all ranks are ended, unless ``asked.keep``.
         WaitInterruptedError: the operator stopped the wait; all ranks are ended.
     """
@@ -110,6 +112,9 @@ def _begun(
             prepare.prepare(one.host.world.ports, one.host.world.report, [one.service], taken=[name])
     refuse_different(hosts, asked, [one.service for one in ranks])  # images that came just now among it
     if now.kind is not GroupKind.GONE:
+        with all_locked(ranks, None):
+            for one in ranks:
+                _refuse_unfit(one)
         whole = now.kind is GroupKind.WHOLE
         world.report.say(f"{name}: {'stops' if whole else 'ends what is left of'} the group: {now.words}")
         ended(world, hosts, name, grace_s=STOP_GRACE_S if whole else 0.0)
@@ -210,24 +215,36 @@ def _there(one: RankHands) -> StartedRank:
 
 
 def _admit(one: RankHands) -> None:
-    """Admit a rank on its host; what was just removed gives its memory back in a moment, for which this waits.
+    """Admit a rank on its host, where nothing of its group is any more.
+
+    Raises:
+        DoesNotFitError, EngineError: as for ``_refuse_unfit``; or somebody else has started it.
+    """
+    plan = _refuse_unfit(one)
+    if not any(step.action in STARTS for step in plan.steps):
+        message = f"{one.service.name}: its rank on {one.host.name} was started by somebody else meanwhile"
+        raise EngineError(message, hint=f"sparkctl up {one.service.name} again")
+
+
+def _refuse_unfit(one: RankHands) -> Plan:
+    """Refuse a rank that cannot be started on its host, and return its plan; what runs of it counts as replaced.
+
+    What was just removed gives its memory back in a moment, for which this waits.
 
     Raises:
         DoesNotFitError: it does not fit there, or that host's guard has closed admission.
         EngineError: a name or a port is taken.
     """
     world = one.host.world
-    refuse_taken(world.ports, one.service)
-    refuse_closed(world.ports, world.operator.run)
+    with said_of_host(one.host.name):
+        refuse_taken(world.ports, one.service)
+        refuse_closed(world.ports, world.operator.run)
     end = world.ports.clock.monotonic() + ROOM_S
     while True:
         plan = _plan(one)
         if plan.fits:
-            break
+            return plan
         if world.ports.clock.monotonic() >= end:
             lines = tuple(f"{one.host.name}: {line}" for line in plan.reasons)
             raise DoesNotFitError("\n".join(lines), hint=f"sparkctl --host {one.host.name} plan shows that host")
         world.ports.clock.sleep(_LOOK_S)
-    if not any(step.action in STARTS for step in plan.steps):
-        message = f"{one.service.name}: its rank on {one.host.name} was started by somebody else meanwhile"
-        raise EngineError(message, hint=f"sparkctl up {one.service.name} again")

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl.base import bounded
+from sparkctl.operations.guard import launch
 from sparkctl.operations.guard.alone import state, victims_file
 from sparkctl.operations.guard.alone.lines import Lines
 from sparkctl.operations.guard.alone.places import Places
 from sparkctl.operations.guard.live_state import found_state, is_running
 
 if TYPE_CHECKING:
+    from sparkctl.operations.context import World
     from sparkctl.operations.guard.alone.state import GuardState
     from sparkctl.operations.guard.alone.victims_file import ListedVictim
     from sparkctl.world.ports import Files
@@ -75,6 +77,15 @@ class GuardStatus(NamedTuple):
     def next(self) -> VictimNow | None:
         """The service that is ended first."""
         return next((one for one in self.victims if one.running), None)
+
+
+def of_host(world: World, now: float, folder: str | None = None) -> GuardStatus:
+    """Return the guard of this host as it is at ``now``; ``folder`` is its run folder, where that is not the usual one.
+
+    Raises:
+        InputError: ``folder`` is no absolute path.
+    """
+    return status(world.files, now, launch.run_folder(world, folder))
 
 
 def status(files: Files, now: float, run: Path) -> GuardStatus:

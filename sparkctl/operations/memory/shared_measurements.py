@@ -82,6 +82,15 @@ def export(world: World, names: Sequence[str] = ()) -> Exported:
     return Exported(_HEAD + text, len(rows), tuple(left_out))
 
 
+def save(world: World, exported: Exported, path: Path) -> None:
+    """Write what was exported to a file.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    world.own_files.write(path.absolute(), exported.text.encode(), mode=0o644)
+
+
 def import_file(world: World, path: Path) -> Imported:
     """Keep a file of measured starts in the operator's own folder, where every plan finds it.
 

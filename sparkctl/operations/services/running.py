@@ -61,6 +61,23 @@ def down(world: World, names: Sequence[str] = (), *, everything: bool = False) -
         InputError: a name that is no service, recipe or stack; nothing was stopped.
         EngineError: the engine does not answer, or refuses.
     """
+    wanted = stoppable(world, names, everything=everything)
+    there, declared = deployed.names(world.engine), standing.known_names(world)
+    if everything and there:
+        world.report.say(f"stops all of this engine: {', '.join(there)}")
+    # First: whoever keeps the stack running must not start again what is stopped here.
+    paused = standing.stopped_by_hand(world, [name for name in wanted if name in declared])
+    removed = controller(world, []).down(wanted)
+    return Stopped(tuple(removed), tuple(name for name in wanted if name not in removed), tuple(paused))
+
+
+def stoppable(world: World, names: Sequence[str], *, everything: bool) -> list[str]:
+    """Return the services that ``down`` stops by these names. Nothing is stopped here.
+
+    Raises:
+        InputError: no names and not ``everything``, or both; or a name that is no service, recipe or stack.
+        EngineError: the engine does not answer.
+    """
     if bool(names) == everything:
         raise InputError("expected the names of services, or everything", hint="spark.down('NAME'), sparkctl down NAME")
     there, declared = deployed.names(world.engine), standing.known_names(world)
@@ -72,12 +89,7 @@ def down(world: World, names: Sequence[str] = (), *, everything: bool = False) -
             known = ", ".join(there) or "nothing"
             message = f"no service {name} is deployed, and no recipe has this name (deployed: {known})"
             raise InputError(message, hint="sparkctl ps lists the services, sparkctl recipes the recipes")
-    if everything and there:
-        world.report.say(f"stops all of this engine: {', '.join(there)}")
-    # First, so that nothing that keeps the stack running starts again what is stopped here.
-    paused = standing.stopped_by_hand(world, [name for name in wanted if name in declared])
-    removed = controller(world, []).down(wanted)
-    return Stopped(tuple(removed), tuple(name for name in wanted if name not in removed), tuple(paused))
+    return wanted
 
 
 def chosen(

@@ -89,6 +89,16 @@ def put_into_effect(world: World, effect: Effect) -> Done:
         return Done(kept, acting.plan.acts)
 
 
+def refuse_unfit(plan: Arranged) -> None:
+    """Refuse what does not fit, also where nothing is to be done about it yet (a dry run).
+
+    Raises:
+        StackRefusedError: it does not fit.
+    """
+    if not plan.fits:
+        raise StackRefusedError(plan)
+
+
 def _refuse(plan: Arranged) -> None:
     """Refuse a plan that cannot be carried out.
 
@@ -96,8 +106,7 @@ def _refuse(plan: Arranged) -> None:
         StackRefusedError: it does not fit.
         InputError: no order is possible.
     """
-    if not plan.fits:
-        raise StackRefusedError(plan)
+    refuse_unfit(plan)
     if plan.stuck:
         hint = "give one of them another port for a while, apply that, and then what you want"
         raise InputError(f"nothing was touched: {plan.stuck}", hint=hint)

@@ -10,6 +10,7 @@ import pytest
 
 from sparkctl.base.errors import InputError
 from sparkctl.operations.exchange import importing, source_files
+from sparkctl.recipes.exchange.fields.made import Choices
 from tests.recipes.exchange.shell.test_script import TRAPS
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeFiles, FakeReport
@@ -240,3 +241,25 @@ def test_a_source_of_which_nothing_becomes_a_recipe_is_refused_with_the_place_of
     assert f"{tmp_path}/run.sh:2:1: docker run is not imported: eval: " in told
     (tmp_path / "a.yml").write_text("services:\n  a: {image: [vllm\n")
     assert f"{tmp_path}/a.yml:3:1: " in spark.run("import", str(tmp_path / "a.yml")).expect(2).err
+
+
+def test_a_program_imports_as_the_command_does_and_nothing_is_printed(
+    spark: FakeSpark, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.sh").write_text(RUN.format("x1"))
+    world = spark.world(FakeReport())
+    asked = importing.AskedImport(str(tmp_path / "run.sh"))
+    assert [one.name for one in importing.look(world, asked).usable] == ["x1"]
+    assert not (tmp_path / "recipes").exists()
+    files = importing.bring(world, asked)
+    assert [(one.name, path.name) for one, path in files.recipes] == [("x1", "x1.yaml")]
+    assert files.stacks == ()
+    judged = importing.judged(world, files)
+    assert judged.review is not None
+    assert judged.review.fits
+    assert (judged.linted.names, judged.linted.errors) == ((str(tmp_path / "recipes/x1.yaml"),), [])
+    two = importing.AskedImport(str(_two(tmp_path)), choices=Choices(name="both"))
+    with pytest.raises(InputError, match=r"--name is for one server, and .* has 2"):
+        importing.bring(world, two)
+    assert importing.judged(world, importing.bring(world, two._replace(choices=Choices()), over=True)).review is None
+    assert capfd.readouterr() == ("", "")

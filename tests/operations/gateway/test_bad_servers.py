@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import logging
 import socket
@@ -119,18 +118,6 @@ def bench(tmp_path: Path) -> Iterator[BadBench]:
     loop.close()
 
 
-@pytest.fixture
-def logged() -> Iterator[io.StringIO]:
-    """Return what aiohttp and asyncio log while the test runs."""
-    text, root = io.StringIO(), logging.getLogger()
-    handler, level = logging.StreamHandler(text), root.level
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    yield text
-    root.removeHandler(handler)
-    root.setLevel(level)
-
-
 def error(found: httpx2.Response | Exception) -> tuple[int, str]:
     assert isinstance(found, httpx2.Response), found
     assert found.headers["content-type"] == "application/json"
@@ -138,8 +125,10 @@ def error(found: httpx2.Response | Exception) -> tuple[int, str]:
 
 
 def test_whatever_a_server_does_its_client_has_an_answer_or_a_broken_connection_and_all_is_counted(
-    bench: BadBench, logged: io.StringIO
+    bench: BadBench, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
+
     # Nothing of an answer: said with how it was, and the server, which runs, is asked again by the next.
     for said, words in (
         ("resets", "broke the connection off"),
@@ -190,7 +179,7 @@ def test_whatever_a_server_does_its_client_has_an_answer_or_a_broken_connection_
         assert counted.format(code, count) in text
     assert 'sparkctl_gateway_tokens_total{key="-",kind="completion",name="small"} 4.0' in text
     assert (bench.gateway.clerk.desk.serving(E4B), bench.starts(E4B)) == (0, 1)
-    told = "\n".join([*bench.report.said, *bench.report.warned, logged.getvalue()])
+    told = "\n".join([*bench.report.said, *bench.report.warned, caplog.text])
     assert "Traceback" not in told
     assert "a defect of sparkctl" not in told
 

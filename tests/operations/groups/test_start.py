@@ -8,6 +8,7 @@ import pytest
 
 from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, NotReadyError, WaitInterruptedError
 from sparkctl.base.units import GIB
+from sparkctl.operations.bench.service import BenchProtocol
 from sparkctl.operations.groups import by_name
 from sparkctl.operations.groups.hosts import connected, doubt
 from sparkctl.operations.groups.kept import KeptGroup, kept
@@ -355,3 +356,64 @@ def test_one_rank_is_ended_on_its_host_and_never_restarted_alone(two: TwoSparks)
             by_name.up(there.world, ("a", "b"), AskedSet(("pair",)))
         assert running.down(there.world, ["pair"]).removed == ("pair",)
     assert two.containers == {"a": "running"}
+
+
+def test_a_program_that_knows_only_the_name_treats_the_whole_group(two: TwoSparks) -> None:
+    spark = Spark(two.world)
+    spark.up_on_hosts("pair", ("a", "b"))
+    assert [service.record.group is not None for service in spark.up("pair")] == [True, True]
+    with pytest.raises(InputError, match=r"--fit is for one host, and this service runs on a, b"):
+        spark.up("pair", fit=True)
+    assert "1| Starting to load" in "\n".join(spark.logs("pair"))
+    with pytest.raises(InputError, match="the log of pair is that of several hosts"):
+        spark.logs("pair", follow=True)
+    assert spark.restart("pair").name == "pair"
+    assert [spark.engine.calls[-2:] for spark in (two.a, two.b)] == [["stop pair", "start pair"]] * 2
+    assert spark.status("pair").well
+    assert spark.down("pair").removed == ("pair",)
+    assert two.containers == {}
+    assert kept(two.world) == {}
+
+
+def of_host_a(two: TwoSparks, folder: Path) -> None:
+    """Let the machine that sparkctl runs on be the head's."""
+    (folder / "hosts.yaml").write_text((folder / "hosts.yaml").read_text().replace("ssh: spark-a", "ssh: local"))
+    two.here = two.a
+
+
+@pytest.mark.parametrize("name", ["pair", "recipes/pair.yaml", "both"])
+def test_a_name_by_which_a_rank_of_this_host_would_go_means_all_ranks(
+    two: TwoSparks, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    of_host_a(two, tmp_path)
+    (tmp_path / "recipes" / "stacks").mkdir()
+    (tmp_path / "recipes" / "stacks" / "both.yaml").write_text(
+        "services: {pair: {recipe: pair}, e4b-nvfp4: {recipe: e4b-nvfp4}}\n"
+    )
+    two.up()
+    spark = Spark(two.world)
+    if name != "both":
+        spark.restart(name)
+        assert [spark.engine.calls[-2:] for spark in (two.a, two.b)] == [["stop pair", "start pair"]] * 2
+    with pytest.raises(InputError, match="no service nobody is deployed"):
+        spark.down(name, "nobody")
+    with pytest.raises(InputError, match="expected the names of services, or everything"):
+        spark.down(name, everything=True)
+    assert two.containers == {"a": "running", "b": "running"}, "a name that is none stops nothing"
+    assert spark.down(name).removed == ("pair",)
+    assert two.containers == {}
+
+
+def test_what_is_asked_of_a_group_is_asked_of_its_head_and_of_half_a_group_nothing(two: TwoSparks) -> None:
+    two.up()
+    spark = Spark(two.world)
+    assert [verdict.check for verdict in spark.check("pair", ["text"])] == ["text"]
+    with pytest.raises(NotReadyError, match="pair does not answer"):  # nothing of these hosts streams
+        spark.bench("pair", BenchProtocol(rounds=1, concurrency=(1,)))
+    worker = two.b.engine.container("pair")
+    assert worker is not None
+    two.b.engine.there[worker.id] = worker._replace(state="exited", exit_code=1)
+    for ask in (spark.status, spark.check, spark.bench):
+        with pytest.raises(NotReadyError, match="pair is half a group: rank 0 on a runs; rank 1 on b exited"):
+            ask("pair")

@@ -16,6 +16,7 @@ from sparkctl.base.errors import EngineError, InputError, SparkctlError, WaitInt
 from sparkctl.operations.hosts.connections import opened
 from sparkctl.operations.hosts.told import HostReport, said_of_host
 from sparkctl.operations.stack import apply as one_host
+from sparkctl.operations.stack import effect
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.operations.stack.over_hosts.acting import AllHosts, HostEffect, alone_on_all
 from sparkctl.operations.stack.over_hosts.diff import alone_on, without_moved
@@ -161,6 +162,17 @@ def _started(groups: StackGroups) -> None:
     except SparkctlError as error:
         error.message = "\n".join([error.message, *groups.undo()])
         raise
+
+
+def refuse_unfit(ready: PreparedHosts) -> None:
+    """Refuse a stack of which a part does not fit on its host, before anything is done.
+
+    Raises:
+        StackRefusedError: with the plan of the first host on which it does not.
+    """
+    for part in ready.parts:
+        with said_of_host(part.name):
+            effect.refuse_unfit(part.ready.plan)
 
 
 def refuse_unseen(ready: PreparedHosts) -> None:
