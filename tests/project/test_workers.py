@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.support.engine_fixtures import ENGINES
+from tests.support.paths import REPOSITORY
 from tests.support.thorough import SHARE, THOROUGH, Share, pairs
-from tests.support.workers import CLIENTS, HOSTS, JOBS, ORDER, SECRETS, VLLM, rank, unit_of
+from tests.support.workers import CLIENTS, HOSTS, JOBS, ORDER, SECRETS, VLLM, WAITING, WAITS, rank, unit_of
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,8 @@ from tests.support.workers import CLIENTS, HOSTS, JOBS, ORDER, SECRETS, VLLM, ra
         ("tests/operations/hosts/test_on_hosts.py::test_o", HOSTS),
         ("tests/operations/jobs/test_image_on_docker.py::test_i[first]", ORDER[2]),
         ("tests/operations/jobs/test_product_trial_on_vllm.py::test_p", VLLM),
-        ("tests/cli/test_secrets_everywhere.py::test_s", "tests/cli/test_secrets_everywhere.py"),
+        ("tests/cli/test_secrets_everywhere.py::test_s", WAITS),
+        ("tests/project/test_readme.py::test_r", WAITS),
         ("tests/cli/test_size.py::test_e[first]", "tests/cli/test_size.py"),
         ("tests/world/door/test_official_clients.py::test_g", CLIENTS),
         ("tests/world/sim/test_server.py::test_h", CLIENTS),
@@ -32,6 +34,10 @@ from tests.support.workers import CLIENTS, HOSTS, JOBS, ORDER, SECRETS, VLLM, ra
 )
 def test_what_shares_a_server_or_an_engine_shares_a_worker(nodeid: str, unit: str) -> None:
     assert unit_of(nodeid) == unit
+
+
+def test_what_waits_is_there() -> None:
+    assert not [file for file in WAITING if not (REPOSITORY / file).is_file()]
 
 
 def test_without_a_new_engine_all_that_deploys_is_on_the_first(monkeypatch: pytest.MonkeyPatch) -> None:

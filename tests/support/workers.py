@@ -51,18 +51,25 @@ COLLECTED_S = 60
 """So long the others wait for it at most."""
 CLIENTS = "tests/world/sim/test_server.py"
 """One of two files that import the official clients, which takes 3 s of CPU: they go to one worker."""
-SHIPPED_PORTS = "the ports of the shipped recipes"
-"""One test at a time has them (the fixture shipped_ports): those that want them go to one worker."""
+WAITS = "what waits"
+"""One worker has it, so that the others compute meanwhile."""
+WAITING = {
+    "tests/cli/test_secrets_everywhere.py",
+    "tests/operations/guard/test_process.py",
+    "tests/operations/test_killed.py",
+    "tests/operations/test_spark.py",
+    "tests/operations/test_two_commands.py",
+    "tests/operations/test_waves_on_sim.py",
+    "tests/project/test_readme.py",
+}
+"""Those that wait for other processes and for clocks; two want the same ports (the fixture shipped_ports)."""
 ORDER = (
     VLLM,
     "deploying on the new engine",
     "deploying on the first engine",
     JOBS,
     HOSTS,
-    SHIPPED_PORTS,
-    "tests/operations/guard/test_process.py",  # it waits: best beside mypy
-    "tests/operations/test_killed.py",
-    "tests/operations/test_two_commands.py",
+    WAITS,
     "tests/cli/test_process.py",
     "tests/recipes/test_template_attacks.py",
     "tests/fuzz/test_fuzz.py",
@@ -87,7 +94,7 @@ def unit_of(nodeid: str) -> str:
         return ORDER[1] if new else ORDER[2]
     if file == "tests/world/door/test_official_clients.py":
         return CLIENTS
-    return SHIPPED_PORTS if file in {"tests/project/test_readme.py", "tests/operations/test_spark.py"} else file
+    return WAITS if file in WAITING else file
 
 
 def rank(unit: str, long: set[str]) -> int:
