@@ -9,6 +9,7 @@ a worker more for each of the two engines.
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import tempfile
@@ -21,6 +22,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from tests.support import command_server
 from tests.support.engine_fixtures import ENGINES
+from tests.support.paths import REPOSITORY
 from tests.support.thorough import without_what_is_left
 
 if TYPE_CHECKING:
@@ -130,11 +132,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFileA
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start what the workers of a run share."""
+    """Start what the workers of a run share; and let a worker end at once.
+
+    Python would free each object of the whole run before, for seconds.
+    """
+    if hasattr(config, "workerinput"):
+        atexit.register(os._exit, 0)
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
         command_server.share()
-        file, os.environ[COLLECTING] = tempfile.mkstemp(prefix="sparkctl-tests-")
-        os.close(file)
+        if not any((REPOSITORY / "tests/project/__pycache__").glob("*pytest*.pyc")):
+            file, os.environ[COLLECTING] = tempfile.mkstemp(prefix="sparkctl-tests-")
+            os.close(file)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -145,7 +153,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
-    """Have the first worker collect before the others: it compiles the tests, and they read what it compiled."""
+    """Have the first worker collect before the others in a fresh checkout: it compiles the tests for all of them."""
     workers = getattr(session.config, "workerinput", {})
     file = Path(os.environ.get(COLLECTING, ""))
     if workers.get("workerid") == FIRST_WORKER:
