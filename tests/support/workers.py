@@ -155,7 +155,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """Have the first worker collect before the others in a fresh checkout: it compiles the tests for all of them."""
     workers = getattr(session.config, "workerinput", {})
-    file = Path(os.environ.get(COLLECTING, ""))
+    if COLLECTING not in os.environ:
+        return (yield)
+    file = Path(os.environ[COLLECTING])
     if workers.get("workerid") == FIRST_WORKER:
         try:
             return (yield)
