@@ -210,6 +210,7 @@ BEGINNING = [
 ENDING = [(host, call) for host in ("a", "b") for call in ("stop", "remove")]
 
 
+@pytest.mark.a_part(9)
 @pytest.mark.parametrize(("host", "call"), BEGINNING)
 @pytest.mark.parametrize("after", [False, True])
 def test_a_host_that_is_lost_while_a_group_starts_is_named_and_the_next_command_ends_what_it_has_h15(
