@@ -26,8 +26,9 @@ from sparkctl.base.shown import HIDDEN
 from sparkctl.cli import COMMANDS, module_of
 from sparkctl.recipes.exchange.exports.exported import ExportTarget
 from tests.support.command_line import Operator, free_port, wait_for
+from tests.support.engine_fixtures import ENGINES
 from tests.support.paths import TESTS
-from tests.support.thorough import THOROUGH
+from tests.support.thorough import SHARE, THOROUGH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -338,6 +339,10 @@ def without_commands_to_paste(leaks: dict[str, list[str]]) -> dict[str, list[str
 
 
 @pytest.mark.timeout(600)  # seventy commands, on a crowded machine
+@pytest.mark.skipif(
+    bool(ENGINES["new"].host) and not (THOROUGH or (SHARE is not None and SHARE.has(0))),
+    reason="the same commands are tried on a real engine; here by `make test` without one, and by one run of `.ci/run` in 8",
+)
 def test_none_is_found_on_a_simulated_spark(tmp_path: Path) -> None:
     for name in ("home", "folder"):
         (tmp_path / name).mkdir()
