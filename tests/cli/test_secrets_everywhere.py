@@ -341,7 +341,7 @@ def without_commands_to_paste(leaks: dict[str, list[str]]) -> dict[str, list[str
 @pytest.mark.timeout(600)  # seventy commands, on a crowded machine
 @pytest.mark.skipif(
     bool(ENGINES["new"].host) and not (THOROUGH or (SHARE is not None and SHARE.has(0))),
-    reason="the same commands are tried on a real engine; here by `make test` without one, and by one run of `.ci/run` in 8",
+    reason="the same commands are tried on a real engine; here where there is none, and by one run of `.ci/run` in 8",
 )
 def test_none_is_found_on_a_simulated_spark(tmp_path: Path) -> None:
     for name in ("home", "folder"):
