@@ -32,8 +32,10 @@ API_KEY: Final = "VLLM_API_KEY"
 """The variable from which vLLM takes the key that clients must send."""
 
 _SALT_BYTES: Final = 16
-_MADE: Final = regex(r"[0-9a-f]{64}")
-"""256 random bits: a key that sparkctl made for a server, or somebody in the same way."""
+MADE: Final = "sparkctl-"
+"""The beginning of a key that sparkctl made for a server."""
+_MADE_KEY: Final = regex(rf"{MADE}[0-9a-f]{{64}}")
+"""256 random bits. Without its beginning it may be anything: sha256sum makes 64 hex digits of the shortest word."""
 _QUICK_DIGITS: Final = 128
 """Of SHA-512 in hexadecimal; scrypt's are 64."""
 _KEPT_DIGESTS: Final = 64
@@ -131,12 +133,12 @@ def digests(values: Mapping[str, str], salt: bytes | None = None) -> SecretDiges
     """Return what a container's label says of its secrets: enough to notice a changed value, and nothing of the value.
 
     The salt is the container's own (random unless given). A digest is slow to compute, so that not even a short value
-    can be guessed from labels that were shown to somebody; one of 256 random bits cannot be guessed at any speed.
+    can be guessed from labels that were shown to somebody; a key that sparkctl made cannot be guessed at any speed.
     """
     if not values:
         return labels.SecretDigests()
     salt = os.urandom(_SALT_BYTES) if salt is None else salt
-    made = {name: (_quick if _MADE.fullmatch(value) else _slow)(value, salt) for name, value in values.items()}
+    made = {name: (_quick if _MADE_KEY.fullmatch(value) else _slow)(value, salt) for name, value in values.items()}
     return labels.SecretDigests(salt.hex(), made)
 
 

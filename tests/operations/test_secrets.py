@@ -98,13 +98,15 @@ def test_a_digest_says_whether_a_value_is_the_same_and_nothing_else() -> None:
     assert changed(digests({}), {"A": "1"}) == ["A"]
 
 
-def test_a_key_of_256_random_bits_has_a_digest_that_is_quick_and_one_that_was_slow_is_still_its_own() -> None:
-    key, salt = "0123456789abcdef" * 4, b"of a container"
+def test_a_key_that_sparkctl_made_has_a_digest_that_is_quick_and_one_that_was_slow_is_still_its_own() -> None:
+    bits, salt = "0123456789abcdef" * 4, b"of a container"
+    key = f"sparkctl-{bits}"
     label = digests({"VLLM_API_KEY": key}, salt)
     assert len(label.digests["VLLM_API_KEY"]) == 128
     assert changed(label, {"VLLM_API_KEY": key}) == []
     assert changed(label, {"VLLM_API_KEY": key[::-1]}) == ["VLLM_API_KEY"]
     assert digests({"VLLM_API_KEY": key}).digests != label.digests, "each container has a salt of its own"
+    assert len(digests({"A": bits}, salt).digests["A"]) == 64, "sha256sum may have made it of a short word"
     slow = hashlib.scrypt(key.encode(), salt=salt, n=2**14, r=8, p=1, dklen=32).hex()
     before = replace(label, digests={"VLLM_API_KEY": slow})
     assert changed(before, {"VLLM_API_KEY": key}) == [], "an earlier sparkctl wrote it"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base import regular_file
 from sparkctl.base.errors import InputError
+from sparkctl.operations.secrets import MADE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,8 @@ FOLDER: Final = "server-keys"
 """Below the operator's state folder: a file a service, named as its container is."""
 _BYTES: Final = 32
 """256 random bits, as the keys of clients have: a choice."""
-_KEY: Final = re.compile(f"[0-9a-f]{{{2 * _BYTES}}}")
+_KEY: Final = re.compile(f"(?:{MADE})?[0-9a-f]{{{2 * _BYTES}}}")
+"""Those of before have no beginning."""
 _MOST_BYTES: Final = 1024
 """The most bytes of one key's file: a larger one is not valid."""
 _OTHERS: Final = 0o077
@@ -56,7 +58,7 @@ def made(state: Path, service: str, files: Files) -> str:
     """
     found = known(state, service, files)
     if found is None:
-        files.create(state / FOLDER / service, f"{secrets.token_hex(_BYTES)}\n".encode(), mode=0o600)
+        files.create(state / FOLDER / service, f"{MADE}{secrets.token_hex(_BYTES)}\n".encode(), mode=0o600)
         found = known(state, service, files)
     if found is None:
         message = f"the key of {service} cannot be read: {state / FOLDER / service}"
