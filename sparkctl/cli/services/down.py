@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl.cli.options import everything, refuse_none_or_both, several
-from sparkctl.operations.services.wherever import down
+from sparkctl.operations.services.named_services import down
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session

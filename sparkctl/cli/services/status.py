@@ -12,7 +12,7 @@ from sparkctl.base.errors import InputError, NotReadyError
 from sparkctl.cli.options import as_json, everything, refuse_none_or_both, several
 from sparkctl.cli.services import status_lines
 from sparkctl.cli.services.ps_rows import standing_row
-from sparkctl.operations.services import wherever
+from sparkctl.operations.services import named_services
 from sparkctl.operations.status.services import laid_over
 
 if TYPE_CHECKING:
@@ -41,10 +41,10 @@ def command(
         raise InputError(f"--every {every}: expected more than 0s", hint="such as 2s or 1m")
     refuse_none_or_both(names, everything=everything)
     if watch:
-        _show_each(session, wherever.watch(session.world, names, seconds, everything=everything), as_json=as_json)
+        _show_each(session, named_services.watch(session.world, names, seconds, everything=everything), as_json=as_json)
         return
     with session.out.reporting():
-        found = wherever.statuses(session.world, names, everything=everything)
+        found = named_services.statuses(session.world, names, everything=everything)
     rows = {name: _row(name, status) for name, status in found.items()}
     if as_json:
         one = len(session.world.service_names(names, rows)) == 1  # a stack is a list, however many of it are there

@@ -9,7 +9,7 @@ import click
 from sparkctl.cli.memory import planned_set
 from sparkctl.cli.options import named, names, over_hosts, overrides, strict
 from sparkctl.operations.memory.plan import SetDoesNotFitError
-from sparkctl.operations.services.wherever import up
+from sparkctl.operations.services.named_services import up
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.services import running, wherever
+    from sparkctl.operations.services import named_services, running
     from sparkctl.operations.services.running import Stopped
     from sparkctl.operations.status import services as deployed
     from sparkctl.operations.status.services import ServiceNow, ServiceStatus
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 else:
     deployed = LazyModule("sparkctl.operations.status.services")
     running = LazyModule("sparkctl.operations.services.running")
-    wherever = LazyModule("sparkctl.operations.services.wherever")
+    named_services = LazyModule("sparkctl.operations.services.named_services")
 
 
 class ServiceMethods:
@@ -67,7 +67,7 @@ class ServiceMethods:
             CheckError: it does not answer as its recipe requires.
         """
         asked = AskedSet(names, tuple(overrides), strict=strict, replace=replace, keep=keep, named=named)
-        return wherever.up(self._world, asked, fit=fit, download=download)
+        return named_services.up(self._world, asked, fit=fit, download=download)
 
     def attach(self, name: str) -> Service:
         """Wait for a service that somebody else started, prove it as ``up`` does, and return it.
@@ -90,7 +90,7 @@ class ServiceMethods:
             EngineError, ModError, NotReadyError, CheckError: as for ``up``; its container stays, and those of a service
                 over several hosts are ended.
         """
-        return wherever.restart(self._world, name)
+        return named_services.restart(self._world, name)
 
     def down(self, *names: str, everything: bool = False) -> Stopped:
         """Stop and remove services by their names, those of recipes or stacks. Models, images and mods stay.
@@ -106,7 +106,7 @@ class ServiceMethods:
             InputError: no names and not everything, or a name that is none; nothing was stopped.
             EngineError: the engine refuses, or a host is not reached: a rank there may still run.
         """
-        return wherever.down(self._world, names, everything=everything)
+        return named_services.down(self._world, names, everything=everything)
 
     def services(self) -> list[ServiceNow]:
         """Return the services that have a container, by name, and what each does."""
@@ -122,7 +122,7 @@ class ServiceMethods:
             InputError: no service of this name is deployed.
             NotReadyError: it is half of a service over several hosts.
         """
-        return wherever.status(self._world, name)
+        return named_services.status(self._world, name)
 
     def logs(self, name: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """Return a service's log line by line, as its server wrote it.
@@ -137,4 +137,4 @@ class ServiceMethods:
         Raises:
             InputError: no service of this name is deployed, or one over several hosts is to be followed.
         """
-        return wherever.log(self._world, name, tail=tail, follow=follow)
+        return named_services.log(self._world, name, tail=tail, follow=follow)

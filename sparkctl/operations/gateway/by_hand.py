@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from sparkctl.base.errors import DoesNotFitError, SparkctlError
 from sparkctl.operations.memory.asked_set import AskedSet
 from sparkctl.operations.memory.plan import plan
+from sparkctl.operations.services.named_services import down
 from sparkctl.operations.services.up import up
-from sparkctl.operations.services.wherever import down
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -81,8 +81,8 @@ def down(world: World, names: Sequence[str] = (), *, everything: bool = False) -
     """
     found = by_name.parted(world, names)
     here = bool(found.others) or not found.groups or everything
-    if here:
-        running.stoppable(world, found.others or names, everything=everything)  # what is no name is refused before
+    if here and found.groups:  # what is no name is refused before any rank is stopped
+        running.stoppable(world, found.others or names, everything=everything)
     for group in found.groups.values():
         world.about(group.hosts)
         by_name.down(world, group)
