@@ -220,16 +220,16 @@ def _admit(one: RankHands) -> None:
     Raises:
         DoesNotFitError, EngineError: as for ``_refuse_unfit``; or somebody else has started it.
     """
-    plan = _refuse_unfit(one)
+    plan = _refuse_unfit(one, within_s=ROOM_S)
     if not any(step.action in STARTS for step in plan.steps):
         message = f"{one.service.name}: its rank on {one.host.name} was started by somebody else meanwhile"
         raise EngineError(message, hint=f"sparkctl up {one.service.name} again")
 
 
-def _refuse_unfit(one: RankHands) -> Plan:
+def _refuse_unfit(one: RankHands, *, within_s: float = 0.0) -> Plan:
     """Refuse a rank that cannot be started on its host, and return its plan; what runs of it counts as replaced.
 
-    What was just removed gives its memory back in a moment, for which this waits.
+    ``within_s`` is how long it waits: what was just removed gives its memory back in a moment.
 
     Raises:
         DoesNotFitError: it does not fit there, or that host's guard has closed admission.
@@ -239,7 +239,7 @@ def _refuse_unfit(one: RankHands) -> Plan:
     with said_of_host(one.host.name):
         refuse_taken(world.ports, one.service)
         refuse_closed(world.ports, world.operator.run)
-    end = world.ports.clock.monotonic() + ROOM_S
+    end = world.ports.clock.monotonic() + within_s
     while True:
         plan = _plan(one)
         if plan.fits:
