@@ -148,8 +148,7 @@ def _parsed(text: str, file: str) -> Document:
     if root is None:
         message = "the file is empty: expected a map of keys and values"
         raise ProblemsError([Problem(message, Place(file, 1, 1))])
-    if "&" in text:
-        _refuse_large_aliases(root, source)
+    _refuse_large(root, source)
     walk = _Walk(source)
     node = walk.node(root, source.place(root.start_mark.line, root.start_mark.column), ())
     return Document(file, node, tuple(walk.problems))
@@ -158,20 +157,17 @@ def _parsed(text: str, file: str) -> Document:
 _remembered = lru_cache(_KEPT)(_parsed)
 
 
-def _refuse_large_aliases(root: yaml.Node, source: _Source) -> None:
+def _refuse_large(root: yaml.Node, source: _Source) -> None:
     """Refuse what becomes too large or too deep with its aliases written out, before it is."""
     expanded = Expanded(_VALUE_COST)
     beyond, deep = expanded.first_beyond(root, MAX_EXPANDED), expanded.first_too_deep(root)
     if beyond is not None:
-        raise _too_large(source.place(beyond.start_mark.line, beyond.start_mark.column))
+        message = f"with its aliases written out the file is larger than {MAX_EXPANDED // 1024} KiB"
+        place = source.place(beyond.start_mark.line, beyond.start_mark.column)
+        raise ProblemsError([Problem(message, place, "write the values themselves, or fewer of them")])
     if deep is not None:
         message = f"with its aliases written out the file is nested more than {MAX_DEPTH} levels deep"
         raise ProblemsError([Problem(message, source.place(deep.start_mark.line, deep.start_mark.column))])
-
-
-def _too_large(place: Place) -> ProblemsError:
-    message = f"with its aliases written out the file is larger than {MAX_EXPANDED // 1024} KiB"
-    return ProblemsError([Problem(message, place, "write the values themselves, or fewer of them")])
 
 
 class _Source:
@@ -249,12 +245,10 @@ class _Walk:
 
     def __init__(self, source: _Source) -> None:
         self._source = source
-        self._spent = 0
         self.problems: list[Problem] = []
 
     def node(self, node: yaml.Node, key: Place, above: tuple[int, ...]) -> Node:
         place = self._place(node)
-        self._spend(node, place)
         if id(node) in above:
             raise ProblemsError([Problem("an alias inside of what it stands for: it would never end", place)])
         inside = (*above, id(node))
@@ -268,11 +262,6 @@ class _Walk:
 
     def _place(self, node: yaml.Node) -> Place:
         return self._source.place(node.start_mark.line, node.start_mark.column)
-
-    def _spend(self, node: yaml.Node, place: Place) -> None:
-        self._spent += _VALUE_COST + (len(node.value) if isinstance(node, yaml.ScalarNode) else 0)
-        if self._spent > MAX_EXPANDED:
-            raise _too_large(place)
 
     def _mapping(self, node: yaml.MappingNode, above: tuple[int, ...]) -> dict[str, Node]:
         own: dict[str, Node] = {}

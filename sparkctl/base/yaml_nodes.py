@@ -123,18 +123,15 @@ class Expanded:
         """Return the value with which a document becomes larger than ``most``, None where it does not."""
         if self._size(root)[0] <= most:
             return None
-        node, spent = root, self._value_cost
-        while True:
+        node, spent = root, self._own_cost(root)
+        while spent <= most:  # then one of the values inside passes the limit
             for inside in _values_of(node):
-                cost = self._size(inside)[0]
+                node, cost = inside, self._size(inside)[0]
                 if spent + cost > most:
                     break
                 spent += cost
-            else:
-                return node
-            node, spent = inside, spent + self._own_cost(inside)
-            if spent > most:
-                return node
+            spent += self._own_cost(node)
+        return node
 
     def first_too_deep(self, root: yaml.Node) -> yaml.Node | None:
         """Return a value deeper than ``MAX_DEPTH`` levels, None where there is none."""
