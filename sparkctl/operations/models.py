@@ -8,7 +8,7 @@ from sparkctl.base import units
 from sparkctl.base.errors import InputError
 from sparkctl.operations.memory import hub_models
 from sparkctl.recipes.job.maker import maker_of
-from sparkctl.recipes.sizing import sheets
+from sparkctl.recipes.sizing.known_models import known_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -179,7 +179,7 @@ def _known_bytes(world: World, one: Located, source: Source) -> int | None:
     model, speculative = one.loaded.recipe.model, one.loaded.recipe.speculative
     named = model.facts if source is one.model else speculative and speculative.facts
     sheet = named or world.catalog.facts_by_repo().get(source.repo)
-    facts = sheets.sheet(world.catalog.path("facts", sheet)).facts if sheet else None
+    facts = known_model(world.catalog, sheet).facts if sheet else None
     known = facts.checkpoints if facts else []
     sizes = [checkpoint.size for checkpoint in known if checkpoint.repo == source.repo and checkpoint.size]
     if sizes:

@@ -20,8 +20,9 @@ from sparkctl.recipes.job.maker import maker_of
 from sparkctl.recipes.located import Located, Locator
 from sparkctl.recipes.minimal.fitted import fitted
 from sparkctl.recipes.service import MAX_BYTES, Inputs, Service, Template
-from sparkctl.recipes.sizing import devices, sheets, smaller
+from sparkctl.recipes.sizing import devices, smaller
 from sparkctl.recipes.sizing.estimate import estimate
+from sparkctl.recipes.sizing.known_models import known_model
 from sparkctl.recipes.sizing.memory_key import unseen
 from sparkctl.recipes.stack_parts.member import Member
 from sparkctl.vllm import image_version
@@ -307,7 +308,7 @@ class Loader(Locator):
     def _sheet(self, name: str) -> ModelFacts:
         """Return what a file of model facts says, read once: services of one model share it."""
         if name not in self._sheets:
-            known = sheets.sheet(self._catalog.path("facts", name))
+            known = known_model(self._catalog, name)
             self._sheets[name] = known.facts
             self._onces[id(known.facts)] = known
         return self._sheets[name]

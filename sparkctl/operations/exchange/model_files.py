@@ -13,7 +13,7 @@ from sparkctl.memory.weights import checkpoint
 from sparkctl.operations.memory import hub_models
 from sparkctl.recipes.exchange.fresh.material import TEXTS, ModelMaterial
 from sparkctl.recipes.minimal import completed
-from sparkctl.recipes.sizing import sheets
+from sparkctl.recipes.sizing.known_models import known_model
 from sparkctl.world.partial_folder import refuse_partial
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _of_hub(world: World, repo: str) -> ModelMaterial:
     except InputError:
         kept, sheet = hub_models.known(world, repo, None), world.catalog.facts_by_repo().get(repo)
         if kept is None and sheet is not None:
-            known = sheets.sheet(world.catalog.path("facts", sheet))
+            known = known_model(world.catalog, sheet)
             return ModelMaterial(repo, known.facts, known, f"the model facts {sheet}; the hub did not answer")
         if kept is None:
             raise

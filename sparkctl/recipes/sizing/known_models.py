@@ -14,18 +14,19 @@ from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.footprint import Once
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from sparkctl.recipes.catalog import Catalog
 
 _KEPT: Final = 32
 """Models that are remembered: more than one host serves."""
 
 
-def sheet(path: Path) -> Once:
-    """Return what a file says of a model, with what follows from it whatever the model's limits are.
+def known_model(catalog: Catalog, name: str) -> Once:
+    """Return the model that a name of model facts means, with what follows from it whatever its limits are.
 
     Raises:
-        ProblemsError: the file cannot be read, or something is wrong with it.
+        InputError: there is no such file, or something is wrong with it.
     """
+    path = catalog.path("facts", name)
     return _worked_out(document.text_of(path), str(path))
 
 

@@ -9,7 +9,7 @@ from sparkctl.base.errors import InputError
 from sparkctl.memory.changes import Changes, changed, defaults
 from sparkctl.memory.footprint import Footprint, Once, footprint, longest_context
 from sparkctl.memory.weights import checkpoint
-from sparkctl.recipes.sizing import sheets
+from sparkctl.recipes.sizing.known_models import known_model
 from sparkctl.recipes.sizing.memory_settings import settings_of
 from sparkctl.vllm import flags
 from sparkctl.vllm.kinds import ServerKind, kind_of
@@ -101,13 +101,13 @@ class Reader(NamedTuple):
         if regular_file.is_folder(folder):
             return checkpoint.facts_of_folder(folder)
         if name in self._known():
-            return sheets.sheet(self.catalog.path("facts", name)).facts
+            return known_model(self.catalog, name).facts
         if name.count("/") == 1 and not name.startswith((".", "/", "~")):
             snapshot = self.models.cached(self.operator.hub(None), name, None)
             if snapshot is not None:
                 return checkpoint.facts_of_folder(snapshot)
             known = self.catalog.facts_by_repo().get(name)
-            return sheets.sheet(self.catalog.path("facts", known)).facts if known else self.hub(name, None)
+            return known_model(self.catalog, known).facts if known else self.hub(name, None)
         message = f"{name} is no recipe, no folder and no model facts"
         raise InputError(message, hint=f"known model facts: {', '.join(self._known())}; recipes: sparkctl recipes")
 

@@ -23,7 +23,8 @@ from sparkctl.operations.memory import hub_models, machine
 from sparkctl.planning.admission import OnGpu, Wanted
 from sparkctl.planning.devices import Devices
 from sparkctl.planning.running import job_in_plan
-from sparkctl.recipes.sizing import devices, sheets
+from sparkctl.recipes.sizing import devices
+from sparkctl.recipes.sizing.known_models import known_model
 from sparkctl.world.labels import ServiceLabels
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def _known(world: World, loaded: LoadedJob, source: Source) -> ModelFacts | None
         world.catalog.facts_by_repo().get(wanted.repo) if wanted.repo and wanted.revision is None else None
     )
     if name is not None:
-        return sheets.sheet(world.catalog.path("facts", name)).facts
+        return known_model(world.catalog, name).facts
     if wanted.repo is None or source.damaged:
         return None
     return hub_models.facts(world, wanted.repo, wanted.revision)
