@@ -73,7 +73,6 @@ class Loader(Locator):
         super().__init__(catalog, models, operator, images)
         self._hub = hub
         self._profile = profile
-        self._sheets: dict[str, ModelFacts] = {}
         self._onces: dict[int, Once] = {}
         self._templates: dict[str, Template] = {}
         self._own_facts: dict[tuple[str, str | None], ModelFacts] = {}
@@ -306,12 +305,10 @@ class Loader(Locator):
         return self._own_facts[of]
 
     def _sheet(self, name: str) -> ModelFacts:
-        """Return what a file of model facts says, read once: services of one model share it."""
-        if name not in self._sheets:
-            known = known_model(self._catalog, name)
-            self._sheets[name] = known.facts
-            self._onces[id(known.facts)] = known
-        return self._sheets[name]
+        """Return what a file of model facts says: services of one model share it, and what follows from it."""
+        known = known_model(self._catalog, name)
+        self._onces[id(known.facts)] = known
+        return known.facts
 
     def _once(self, facts: ModelFacts) -> Once:
         """Return what of a model does not change with its limits, the same for every service with the same facts."""
