@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from tests.support.command_line import Operator
 from tests.support.engine_fixtures import not_here
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 RECIPE = """\
 description: a stand-in for vLLM
@@ -35,6 +36,19 @@ def folder_of_hosts() -> Path:
     if not named:
         not_here("hosts", "SPARKCTL_TEST_HOSTS names no hosts; run tests/testbed/testbed hosts (as root)")
     return Path(named)
+
+
+@contextmanager
+def model_on_hosts(model: Path, name: str) -> Iterator[None]:
+    """Have a model as ``~/models/NAME`` on the first two hosts for as long as it is left open."""
+    folders = [folder_of_hosts() / host / "root/models" / name for host in ("spark-a", "spark-b")]
+    for folder in folders:
+        shutil.copytree(model, folder)
+    try:
+        yield
+    finally:
+        for folder in folders:
+            shutil.rmtree(folder)
 
 
 def ssh_of(hosts: Path, folder: Path) -> None:

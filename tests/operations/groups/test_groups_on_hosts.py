@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.command_line import free_port, wait_for
-from tests.support.real_hosts import folder_of_hosts, operator_of
+from tests.support.real_hosts import folder_of_hosts, model_on_hosts, operator_of
 from tests.support.thorough import only_thorough, part
 
 if TYPE_CHECKING:
@@ -51,14 +50,10 @@ def pair(operator: Operator, tiny_model: Path) -> Iterator[str]:
     """Return a recipe whose model lies on both hosts; nothing of it is left afterwards."""
     name = f"g{os.getpid()}-{time.monotonic_ns() % 10**6}"
     write(operator, name, free_port(), "load_s=0.3")
-    folders = [folder_of_hosts() / host / "root/models" / name for host in ("spark-a", "spark-b")]
-    for folder in folders:
-        shutil.copytree(tiny_model, folder)
-    yield name
-    for host in ("a", "b"):
-        operator.run("--host", host, "down", name)
-    for folder in folders:
-        shutil.rmtree(folder)
+    with model_on_hosts(tiny_model, name):
+        yield name
+        for host in ("a", "b"):
+            operator.run("--host", host, "down", name)
 
 
 def write(operator: Operator, name: str, port: int, faults: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ import pytest
 from tests.operations.groups.test_groups_on_hosts import on, states
 from tests.support.command_line import free_port, wait_for
 from tests.support.engine_fixtures import not_here
-from tests.support.real_hosts import folder_of_hosts, operator_of
+from tests.support.real_hosts import folder_of_hosts, model_on_hosts, operator_of
 from tests.support.vllm_machine import IMAGE, TEMPLATE
 
 if TYPE_CHECKING:
@@ -57,14 +56,10 @@ def pair(operator: Operator, tiny_model: Path) -> Iterator[str]:
         not_here("vllm", f"the hosts have no {IMAGE}: tests/testbed/testbed vllm, and hosts --vllm")
     name = f"v{os.getpid()}"
     operator.write(f"recipes/{name}.yaml", RECIPE.format(image=IMAGE, name=name, port=free_port()))
-    folders = [folder_of_hosts() / host / "root/models" / name for host in hosts]
-    for folder in folders:
-        shutil.copytree(tiny_model, folder)
-    yield name
-    for host in ("a", "b"):
-        operator.run("--host", host, "down", name)
-    for folder in folders:
-        shutil.rmtree(folder)
+    with model_on_hosts(tiny_model, name):
+        yield name
+        for host in ("a", "b"):
+            operator.run("--host", host, "down", name)
 
 
 def test_two_ranks_meet_and_answer_and_end_together_h14(operator: Operator, pair: str) -> None:

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from tests.support.command_line import Operator, free_port, wait_for
-from tests.support.real_hosts import folder_of_hosts
+from tests.support.real_hosts import folder_of_hosts, model_on_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,26 +91,22 @@ def two(tmp_path: Path, tiny_model: Path) -> Iterator[TwoHosts]:
     two.write(f"recipes/{name}.yaml", FAR.format(name=name, port=free_port()))
     two.write("recipes/near.yaml", NEAR.format(port=free_port()))
     two.write("recipes/stacks/box.yaml", BOX)
-    folders = [hosts / host / "root/models" / name for host in ("spark-a", "spark-b")]
-    for folder in folders:
-        shutil.copytree(tiny_model, folder)
-    starts = [two.start("--host", host, "up", name) for host in ("a", "b")]
-    try:
-        for one in starts:
-            assert one.wait(120) == 0, one.told()
-        port = free_port()
-        two.url, two.gateway = f"http://127.0.0.1:{port}", two.start("gateway", "run", "box", "--port", str(port))
-        wait_for(lambda: answers(two.url))
-        yield two
-        two.gateway.kill()
-        two.gateway.wait(20)
-    finally:
-        for off in tmp_path.glob("off-*"):
-            off.unlink()
-        for one in [two.start("--host", host, "down", name) for host in ("a", "b")]:
-            one.wait(60)
-        for folder in folders:
-            shutil.rmtree(folder)
+    with model_on_hosts(tiny_model, name):
+        starts = [two.start("--host", host, "up", name) for host in ("a", "b")]
+        try:
+            for one in starts:
+                assert one.wait(120) == 0, one.told()
+            port = free_port()
+            two.url, two.gateway = f"http://127.0.0.1:{port}", two.start("gateway", "run", "box", "--port", str(port))
+            wait_for(lambda: answers(two.url))
+            yield two
+            two.gateway.kill()
+            two.gateway.wait(20)
+        finally:
+            for off in tmp_path.glob("off-*"):
+                off.unlink()
+            for one in [two.start("--host", host, "down", name) for host in ("a", "b")]:
+                one.wait(60)
 
 
 def answers(url: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests.support.command_line import free_port, wait_for
-from tests.support.real_hosts import RECIPE, folder_of_hosts, operator_of
+from tests.support.real_hosts import RECIPE, folder_of_hosts, model_on_hosts, operator_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,16 +56,11 @@ def fleet(tmp_path: Path, tiny_model: Path) -> Iterator[RealFleet]:
     operator, prefix = operator_of(hosts, tmp_path), f"p{os.getpid()}-{time.monotonic_ns() % 10**6}"
     for name in ("x", "y"):
         operator.write(f"recipes/{prefix}-r{name}.yaml", RECIPE.format(name=prefix, port=free_port()))
-    folders = [hosts / host / "root/models" / prefix for host in ("spark-a", "spark-b")]
-    for folder in folders:
-        shutil.copytree(tiny_model, folder)
-    yield RealFleet(operator, prefix)
-    operator_of_all = "hosts:\n  a: {ssh: spark-a}\n  b: {ssh: spark-b}\n"
-    operator.write("hosts.yaml", operator_of_all)
-    for host in ("a", "b"):
-        operator.run("--host", host, "down", f"{prefix}-x", f"{prefix}-y")
-    for folder in folders:
-        shutil.rmtree(folder)
+    with model_on_hosts(tiny_model, prefix):
+        yield RealFleet(operator, prefix)
+        operator.write("hosts.yaml", "hosts:\n  a: {ssh: spark-a}\n  b: {ssh: spark-b}\n")
+        for host in ("a", "b"):
+            operator.run("--host", host, "down", f"{prefix}-x", f"{prefix}-y")
 
 
 def test_a_stack_over_two_hosts_from_a_plan_to_the_loss_of_one_h5(fleet: RealFleet) -> None:
