@@ -16,6 +16,7 @@ from docker import APIClient
 from docker.context import ContextAPI
 from docker.errors import APIError, ImageNotFound, NotFound
 from docker.utils import kwargs_from_env
+from requests.exceptions import RequestException
 
 from sparkctl.base.errors import EngineError
 from sparkctl.world.docker import build, carry, create, image_files, pull, python, workbench
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 OLDEST_API: Final = (1, 41)
 _SHORTEST_ID: Final = 12
 _KNOWN_S: Final = 5.0
+_ENDING_S: Final = 1
+"""So long after it has ended, in seconds, an engine may not know of it at most: a choice."""
 """For so long an engine is who it was when it was last asked: one `up` wants to know it sixteen times."""
 _BEING_REMOVED: Final = "dead or marked for removal"
 """The engine's message, with status 409, about the log of a container that is being removed."""
@@ -285,11 +288,24 @@ class DockerEngine:
             try:
                 table = self._client.top(found.id, ps_args="-eo pid")
             except APIError as error:
-                if error.status_code in (404, 409):  # it has ended since
-                    return ()
-                raise
+                if error.status_code not in (404, 409) and not self._ends(found.id):
+                    raise
+                return ()  # it has ended since
         column = table["Titles"].index("PID")
         return tuple(int(row[column]) for row in table["Processes"] or ())
+
+    def _ends(self, container: str) -> bool:
+        """Return whether a container ends at this moment.
+
+        An engine may answer 500 ("ttrpc: closed") before it knows itself that the container has ended (Docker 26.1).
+        """
+        try:
+            self._client.wait(container, timeout=_ENDING_S)
+        except NotFound:
+            return True
+        except RequestException:
+            return False
+        return True
 
     def read_file(self, container: str, path: str) -> bytes | None:
         """Return a file as a process in the running container sees it, or None if there is none."""

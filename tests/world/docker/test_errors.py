@@ -231,6 +231,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path.endswith("/version"):
             self.send_response(200)
             self._answer(json.dumps({"ApiVersion": self.server.api_version}).encode())
+        elif "/one/" in self.path or "/b17e/" in self.path:
+            self._answer_about_one()
         elif self.server.order == "end" and self.command == "POST":
             self.send_response(200)
             self.send_header("Transfer-Encoding", "chunked")
@@ -248,6 +250,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(b"<html>")
 
     do_POST = do_GET  # noqa: N815 (the name that http.server wants)
+
+    def _answer_about_one(self) -> None:
+        """Answer about a container that runs, and whose processes cannot be listed."""
+        waits = self.path.endswith("/wait")
+        if waits and self.server.order != "ends":
+            self.close_connection = True
+            return
+        self.send_response(500 if "/top" in self.path else 200)
+        told = {"message": "ttrpc: closed: unknown"} if "/top" in self.path else inspected_one("running")
+        self._answer(json.dumps({"StatusCode": 137} if waits else told).encode())
 
     def _answer(self, body: bytes) -> None:
         self.send_header("Content-Length", str(len(body)))
@@ -273,6 +285,18 @@ def daemon(folder: Path, **orders: Any) -> Iterator[dict[str, str]]:  # noqa: AN
             server.done.set()
             server.shutdown()
             thread.join()
+
+
+def test_a_container_that_ends_at_this_moment_has_no_processes_and_one_that_runs_on_is_an_error(tmp_path: Path) -> None:
+    with daemon(tmp_path, order="ends") as environment, connect(environment=environment) as engine:
+        assert engine.processes("one") == ()
+    (tmp_path / "s").unlink()
+    with (
+        daemon(tmp_path, order="drop") as environment,
+        connect(environment=environment) as engine,
+        pytest.raises(EngineError, match="cannot list the processes of the container one: ttrpc: closed: unknown"),
+    ):
+        engine.processes("one")
 
 
 def test_an_engine_that_is_too_old_is_refused(tmp_path: Path) -> None:
@@ -358,6 +382,18 @@ def test_podman_behind_a_socket_of_dockers_kind_is_named_as_such(more: dict[str,
     assert (found.kind, found.version, found.data_root) == (kind, "5.4.1", "/var/lib/x")
 
 
+def inspected_one(status: str) -> dict[str, Any]:
+    """Return what an engine says of a container that is called one."""
+    return {
+        "Id": "b17e",
+        "Name": "/one",
+        "Image": "sha256:5c80",
+        "Config": {"Image": "base", "Env": None, "Cmd": None, "Labels": None},
+        "State": {"Status": status, "ExitCode": 1, "StartedAt": "2026-11-20T22:58:17.957108719Z", "FinishedAt": ""},
+        "Mounts": [],
+    }
+
+
 @pytest.mark.parametrize(
     ("status", "state", "exit_code"),
     [
@@ -371,15 +407,7 @@ def test_podman_behind_a_socket_of_dockers_kind_is_named_as_such(more: dict[str,
     ],
 )
 def test_dockers_states_are_those_of_the_port(status: str, state: str, exit_code: int | None) -> None:
-    inspected = {
-        "Id": "b17e",
-        "Name": "/one",
-        "Image": "sha256:5c80",
-        "Config": {"Image": "base", "Env": None, "Cmd": None, "Labels": None},
-        "State": {"Status": status, "ExitCode": 1, "StartedAt": "2026-11-20T22:58:17.957108719Z", "FinishedAt": ""},
-        "Mounts": [],
-    }
-    container = container_of(inspected)
+    container = container_of(inspected_one(status))
 
     assert (container.state, container.exit_code) == (state, exit_code)
     assert container.started_at == pytest.approx(1795215497.957108)
